@@ -1,0 +1,58 @@
+"""Extension modules; everything else about the project is in pyproject.toml."""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from extension_helpers import add_openmp_flags_if_available
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# Bounds checks for a debugging build: XMR_BOUNDSCHECK=1 pip install -e .
+BOUNDSCHECK = os.environ.get("XMR_BOUNDSCHECK", "0") == "1"
+
+# No -march=native and no -ffast-math: wheels must run anywhere and give the same answers there.
+# Without contraction into fused multiply-adds every instruction-set variant of a kernel rounds alike.
+FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off"]
+
+
+class BuildExt(build_ext):
+    """Compile the extensions side by side."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+
+def make_extension(pyx):
+    return Extension(
+        ".".join(pyx.with_suffix("").parts),
+        [str(pyx)],
+        extra_compile_args=list(FLAGS),
+        depends=[
+            str(path) for path in (*Path("sklearn_xmr").rglob("*.h"), *Path("sklearn_xmr").rglob("*.pxd"))
+        ],
+    )
+
+
+extensions = [make_extension(pyx) for pyx in sorted(Path("sklearn_xmr").rglob("*.pyx"))]
+for extension in extensions:
+    add_openmp_flags_if_available(extension)
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        build_dir="build/cython",  # generated C stays out of the package and the wheel
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": BOUNDSCHECK,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+        },
+        # Generated C loses its own checks of embedded signatures here; keep tracebacks short.
+        nthreads=0,
+    ),
+    cmdclass={"build_ext": BuildExt},
+)

@@ -1,0 +1,54 @@
+"""Extreme multilabel ranking as scikit-learn estimators.
+
+Three steps, each replaceable: embed the labels, index them in a tree, then match and rank down that
+tree. Names load on first use, so importing the package costs little more than importing nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import Any
+
+__version__ = _version("sklearn-xmr")
+
+# public name -> module that defines it
+_PUBLIC = {
+    "GraphSpectralEmbedding": "label_embedding",
+    "HierarchicalKMeans": "indexing",
+    "LabelTextEmbedding": "label_embedding",
+    "LabelTree": "_label_tree",
+    "PIFA": "label_embedding",
+    "PII": "label_embedding",
+    "XRLinearClassifier": "_xr_linear",
+    "show_versions": "utils._show_versions",
+}
+_SUBPACKAGES = ("datasets", "indexing", "label_embedding", "metrics")
+
+__all__ = [
+    "PIFA",
+    "PII",
+    "GraphSpectralEmbedding",
+    "HierarchicalKMeans",
+    "LabelTextEmbedding",
+    "LabelTree",
+    "XRLinearClassifier",
+    "datasets",
+    "indexing",
+    "label_embedding",
+    "metrics",
+    "show_versions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    elif name in _SUBPACKAGES:
+        value = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,436 @@
+"""LabelTree: the one type that indexing, matching and ranking share."""
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+
+class LabelTree:
+    """Immutable tree over the labels of a multilabel problem.
+
+    Level 0 is the root, level ``n_levels`` holds the labels, the level above it the leaves (clusters of
+    labels). Nodes of a level are numbered so that the children of a node are contiguous and come in
+    the order of their parents. A tree of one level has no clusters: every label is a child of the root.
+
+    A label usually sits in one leaf. It may sit in several (overlap); it then has one *slot* per leaf.
+
+    Parameters
+    ----------
+    child_ptr : sequence of array-like of shape (n_nodes[t] + 1,)
+        For each level t = 0, ..., n_levels - 1: the children of node k of level t are the nodes
+        ``child_ptr[t][k]`` to ``child_ptr[t][k + 1] - 1`` of level t + 1.
+    slot_labels : array-like of shape (n_slots,)
+        Label of each node of the lowest level; every label occurs, at most once per leaf.
+
+    Attributes
+    ----------
+    child_ptr : tuple of ndarray, dtype int64
+        As given, read-only.
+    slot_labels : ndarray of shape (n_slots,), dtype int32
+        As given, read-only.
+    n_labels : int
+        Number of labels.
+    n_levels : int
+        Number of levels below the root.
+    n_nodes : tuple of int
+        Nodes of each level, root first; the last entry is the number of slots.
+
+    Raises
+    ------
+    ValueError
+        If a node has no child, the levels do not chain, a label is missing from all leaves, or a label
+        occurs twice in one leaf.
+
+    See Also
+    --------
+    HierarchicalKMeans : Builds a tree by clustering label embeddings.
+
+    Examples
+    --------
+    >>> from sklearn_xmr import LabelTree
+    >>> tree = LabelTree([[0, 2], [0, 2, 5]], [4, 0, 1, 2, 3])
+    >>> tree
+    LabelTree(n_labels=5, n_nodes=(1, 2, 5))
+    >>> tree.leaf_sizes
+    array([2, 3])
+    >>> tree.path(3)
+    [(1,)]
+    """
+
+    def __init__(self, child_ptr, slot_labels):
+        self.child_ptr = tuple(_read_only(ptr, np.int64) for ptr in child_ptr)
+        self.slot_labels = _read_only(slot_labels, np.int32)
+        self._validate()
+        self.n_labels = int(self.slot_labels.max()) + 1
+        self._check_labels()
+
+    # ------------------------------------------------------------------ construction
+
+    @classmethod
+    def flat(cls, n_labels: int) -> "LabelTree":
+        """Tree of one level: every label hangs from the root (plain one-vs-rest).
+
+        Parameters
+        ----------
+        n_labels : int
+            Number of labels, at least 1.
+
+        Returns
+        -------
+        tree : LabelTree
+        """
+        return cls([[0, n_labels]], np.arange(n_labels))
+
+    @classmethod
+    def from_assignments(cls, assignments: Sequence) -> "LabelTree":
+        """Build a tree from child-by-parent indicator matrices.
+
+        Parameters
+        ----------
+        assignments : sequence of {array-like, sparse matrix} of shape (n_nodes[t + 1], n_nodes[t])
+            From the root down; the first has one column, the last one row per label. A nonzero says
+            that the row's node is a child of the column's node. In the last matrix a row may have
+            several nonzeros (overlapping leaves), in the others exactly one. This is PECOS' cluster
+            chain.
+
+        Returns
+        -------
+        tree : LabelTree
+            Nodes are renumbered so that siblings are contiguous; labels keep their numbers.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not chain or a row or column is empty.
+        """
+        if len(assignments) == 0:
+            raise ValueError("assignments must hold at least one matrix, got none.")
+        child_ptr = []
+        order = np.zeros(1, dtype=np.int64)  # old ids of the level above, in new order
+        for t, matrix in enumerate(assignments):
+            # csc of a transposed view: row k of `children` lists the children of node k
+            children = sp.csr_array(sp.csr_array(matrix).T, copy=True)
+            children.sum_duplicates()
+            children.eliminate_zeros()
+            if children.shape[0] != order.size:
+                raise ValueError(
+                    f"assignments[{t}] must have {order.size} column(s), one per node of the level "
+                    f"above, got shape {children.shape[::-1]}."
+                )
+            n_parents = np.bincount(children.indices, minlength=children.shape[1])
+            if np.any(n_parents == 0):
+                raise ValueError(
+                    f"assignments[{t}]: row {int(np.argmin(n_parents))} has no parent; every node and "
+                    "every label needs one."
+                )
+            if t < len(assignments) - 1 and np.any(n_parents > 1):
+                raise ValueError(
+                    f"assignments[{t}]: row {int(np.argmax(n_parents))} has {n_parents.max()} parents; "
+                    "only labels may have several."
+                )
+            children = children[order]
+            child_ptr.append(children.indptr)
+            order = children.indices
+        return cls(child_ptr, order)
+
+    @classmethod
+    def from_paths(cls, paths: Iterable[Sequence[Hashable]]) -> "LabelTree":
+        """Build a tree from the path of each label through a taxonomy.
+
+        Parameters
+        ----------
+        paths : iterable of sequence of hashable, length n_labels
+            ``paths[l]`` names the groups of label l from the top down, without the root and without
+            the label. Groups are told apart by their whole path. Shorter paths are padded with unary
+            groups, so all labels end on one level; an empty path puts the label in a group of its own
+            kind directly below the root.
+
+        Returns
+        -------
+        tree : LabelTree
+
+        Raises
+        ------
+        ValueError
+            If there is no path.
+
+        Examples
+        --------
+        >>> from sklearn_xmr import LabelTree
+        >>> LabelTree.from_paths([("law", "tax"), ("law", "trade"), ("food",)])
+        LabelTree(n_labels=3, n_nodes=(1, 2, 3, 3))
+        """
+        paths = [tuple(path) for path in paths]
+        if not paths:
+            raise ValueError("paths must hold one path per label, got none.")
+        depth = max(map(len, paths))
+        padded = [path + (None,) * (depth - len(path)) for path in paths]
+        parents = np.zeros(len(paths), dtype=np.int64)
+        groups: list[np.ndarray] = []  # parent of each node, level by level
+        for t in range(depth):
+            index: dict = {}
+            nodes = np.array([index.setdefault(path[: t + 1], len(index)) for path in padded])
+            parent_of_node = np.empty(len(index), dtype=np.int64)
+            parent_of_node[nodes] = parents
+            groups.append(parent_of_node)
+            parents = nodes
+        groups.append(parents)
+        widths = [1, *(len(group) for group in groups)]
+        return cls.from_assignments(
+            [
+                sp.csr_array((np.ones(len(group)), (np.arange(len(group)), group)),
+                             shape=(len(group), width))
+                for group, width in zip(groups, widths, strict=False)
+            ]
+        )  # fmt: skip
+
+    @classmethod
+    def from_parents(
+        cls, parents: Mapping[Hashable, Hashable | None], labels: Sequence[Hashable]
+    ) -> "LabelTree":
+        """Build a tree from a taxonomy given as child -> parent.
+
+        Parameters
+        ----------
+        parents : mapping of hashable to hashable or None
+            Parent of each node; a node mapped to None, or a parent that is not itself a key, hangs
+            below the root.
+        labels : sequence of hashable, length n_labels
+            Node of each label, in the order of the columns of Y. A label that has children itself
+            becomes an extra leaf of its own group. Nodes without a label below them are dropped.
+
+        Returns
+        -------
+        tree : LabelTree
+
+        Raises
+        ------
+        ValueError
+            If the parents form a cycle, a label is unknown, or a label is named twice.
+
+        Examples
+        --------
+        >>> from sklearn_xmr import LabelTree
+        >>> parents = {"law": None, "tax": "law", "vat": "tax", "food": None}
+        >>> LabelTree.from_parents(parents, labels=["tax", "vat", "food"])
+        LabelTree(n_labels=3, n_nodes=(1, 2, 2, 3))
+        """
+        known = set(parents) | {parent for parent in parents.values() if parent is not None}
+        groups = {parent for parent in parents.values() if parent is not None}
+        if len(set(labels)) != len(labels):
+            raise ValueError("labels must not name a node twice.")
+        paths = []
+        for label in labels:
+            if label not in known:
+                raise ValueError(f"labels: {label!r} is not in parents.")
+            path: deque = deque([label] if label in groups else [])
+            seen = {label}
+            node = parents.get(label)
+            while node is not None:
+                if node in seen:
+                    raise ValueError(f"parents must form a tree, got a cycle through {node!r}.")
+                seen.add(node)
+                path.appendleft(node)
+                node = parents.get(node)
+            paths.append(tuple(path))
+        return cls.from_paths(paths)
+
+    # ------------------------------------------------------------------ views
+
+    @property
+    def n_levels(self):
+        return len(self.child_ptr)
+
+    @property
+    def n_nodes(self):
+        return (1, *(int(ptr[-1]) for ptr in self.child_ptr))
+
+    @property
+    def leaf_sizes(self):
+        """Number of labels in each leaf, ndarray of shape (n_leaves,)."""
+        return np.diff(self.child_ptr[-1])
+
+    @property
+    def has_overlap(self):
+        """Whether some label sits in several leaves."""
+        return self.slot_labels.size > self.n_labels
+
+    def parent_of(self, level: int) -> np.ndarray:
+        """Parent of each node.
+
+        Parameters
+        ----------
+        level : int
+            From 1 to ``n_levels``.
+
+        Returns
+        -------
+        parents : ndarray of shape (n_nodes[level],), dtype int32
+            Node ids of level ``level - 1``.
+        """
+        fan_outs = np.diff(self.child_ptr[level - 1])
+        return np.repeat(np.arange(fan_outs.size, dtype=np.int32), fan_outs)
+
+    @property
+    def assignments(self):
+        """Child-by-parent indicator matrices, root first: list of csc_array of float32.
+
+        The rows of the last one are labels (several ones in a row: overlap), all other rows and
+        columns are nodes.
+        """
+        matrices = []
+        for t in range(1, self.n_levels + 1):
+            parents = self.parent_of(t)
+            last = t == self.n_levels
+            rows = self.slot_labels if last else np.arange(parents.size, dtype=np.int32)
+            shape = (self.n_labels if last else parents.size, self.n_nodes[t - 1])
+            matrices.append(sp.csc_array((np.ones(rows.size, np.float32), (rows, parents)), shape=shape))
+        return matrices
+
+    def label_leaves(self) -> np.ndarray:
+        """Leaf of each label, the first one where a label has several.
+
+        Returns
+        -------
+        leaves : ndarray of shape (n_labels,), dtype int32
+        """
+        leaves = np.empty(self.n_labels, dtype=np.int32)
+        # backwards, so that the first slot of a label is written last
+        leaves[self.slot_labels[::-1]] = self.parent_of(self.n_levels)[::-1]
+        return leaves
+
+    def path(self, label: int) -> list[tuple[int, ...]]:
+        """Nodes from below the root down to each leaf of a label.
+
+        Parameters
+        ----------
+        label : int
+            Label index.
+
+        Returns
+        -------
+        paths : list of tuple of int
+            One tuple per leaf; entry t is the node of level t + 1.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label.
+        """
+        if not 0 <= label < self.n_labels:
+            raise ValueError(f"label must be in [0, {self.n_labels}), got {label}.")
+        paths = []
+        for slot in np.flatnonzero(self.slot_labels == label):
+            node, nodes = int(slot), []
+            for t in range(self.n_levels, 1, -1):
+                node = int(np.searchsorted(self.child_ptr[t - 1], node, side="right")) - 1
+                nodes.append(node)
+            paths.append(tuple(reversed(nodes)))
+        return paths
+
+    def propagate(self, Y) -> list:
+        """Lift a label pattern to every level of the tree (Y_{t-1} = Y_t C_t).
+
+        Parameters
+        ----------
+        Y : sparse array of shape (n_samples, n_labels)
+            Pattern over labels; stored values are ignored.
+
+        Returns
+        -------
+        patterns : list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
+            For t = 0, ..., n_levels. A node is 1 for a row if a label below it is; the columns of the
+            last are slots.
+        """
+        order = np.argsort(self.slot_labels, kind="stable")
+        copies = np.bincount(self.slot_labels, minlength=self.n_labels)
+        slot_of_label = sp.csr_array(
+            (np.ones(order.size, np.float32), order, np.concatenate([[0], np.cumsum(copies)])),
+            shape=(self.n_labels, order.size),
+        )
+        level = _pattern(sp.csr_array(Y) @ slot_of_label)
+        patterns = [level]
+        for t in range(self.n_levels, 0, -1):
+            parents = self.parent_of(t)
+            level = sp.csr_array(
+                (level.data, parents[level.indices], level.indptr),
+                shape=(level.shape[0], self.n_nodes[t - 1]),
+            )
+            patterns.append(_pattern(level))
+            level = patterns[-1]
+        return patterns[::-1]
+
+    # ------------------------------------------------------------------ checks and plumbing
+
+    def _validate(self):
+        if not self.child_ptr:
+            raise ValueError("child_ptr must describe at least one level, got none.")
+        width = 1
+        for t, ptr in enumerate(self.child_ptr):
+            if ptr.ndim != 1 or ptr.size != width + 1 or ptr[0] != 0:
+                raise ValueError(
+                    f"child_ptr[{t}] must start with 0 and have {width + 1} entries (the level has "
+                    f"{width} node(s)), got {ptr.size} entries."
+                )
+            if np.any(np.diff(ptr) < 1):
+                empty = int(np.argmax(np.diff(ptr) < 1))
+                raise ValueError(f"child_ptr[{t}]: node {empty} has no children.")
+            width = int(ptr[-1])
+        if self.slot_labels.shape != (width,):
+            raise ValueError(
+                f"slot_labels must have {width} entries, one per node of the lowest level, got shape "
+                f"{self.slot_labels.shape}."
+            )
+
+    def _check_labels(self):
+        counts = np.bincount(self.slot_labels[self.slot_labels >= 0], minlength=self.n_labels)
+        if self.slot_labels.min() < 0 or np.any(counts == 0):
+            missing = np.flatnonzero(counts == 0)
+            what = f"label {missing[0]} is in no leaf" if missing.size else "negative label"
+            raise ValueError(f"slot_labels must hold every label from 0 up: {what}.")
+        pairs = self.parent_of(self.n_levels) * np.int64(self.n_labels) + self.slot_labels
+        if self.has_overlap and np.unique(pairs).size < pairs.size:
+            raise ValueError("slot_labels: a label occurs twice in one leaf.")
+
+    def __setattr__(self, name, value):
+        if name in self.__dict__:
+            raise AttributeError(f"LabelTree is immutable; cannot set {name!r}.")
+        super().__setattr__(name, value)
+
+    def __eq__(self, other):
+        if not isinstance(other, LabelTree):
+            return NotImplemented
+        return (
+            self.n_nodes == other.n_nodes
+            and all(map(np.array_equal, self.child_ptr, other.child_ptr))
+            and np.array_equal(self.slot_labels, other.slot_labels)
+        )
+
+    def __hash__(self):
+        return hash((self.n_nodes, self.slot_labels.tobytes()))
+
+    def __sklearn_clone__(self):
+        return self  # immutable, so sharing is safe and keeps large trees single
+
+    def __repr__(self):
+        return f"LabelTree(n_labels={self.n_labels}, n_nodes={self.n_nodes})"
+
+
+def _read_only(values, dtype):
+    array = np.array(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"A label tree is made of integers, got dtype {array.dtype}.")
+    array = array.astype(dtype)
+    array.flags.writeable = False
+    return array
+
+
+def _pattern(matrix):
+    """Canonical CSR with every stored value 1."""
+    matrix.sum_duplicates()
+    return sp.csr_array(
+        (np.ones(matrix.nnz, np.float32), matrix.indices.astype(np.int32, copy=False), matrix.indptr),
+        shape=matrix.shape,
+    )

@@ -1,0 +1,1 @@
+"""Load, generate and fetch extreme multilabel data."""

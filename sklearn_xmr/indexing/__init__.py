@@ -1,0 +1,1 @@
+"""Step 2: cluster the label vectors, Z -> LabelTree."""

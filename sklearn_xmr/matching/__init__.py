@@ -1,0 +1,1 @@
+"""Step 3: which nodes of the label tree to look at."""

@@ -1,0 +1,1 @@
+"""Ranking metrics at k for dense or sparse truth."""

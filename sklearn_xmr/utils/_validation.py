@@ -1,0 +1,126 @@
+"""Checks of arguments that scikit-learn does not have."""
+
+import numbers
+
+import numpy as np
+import scipy.sparse as sp
+
+MAX_INT32 = np.iinfo(np.int32).max
+
+
+def check_label_matrix(Y, *, n_samples=None, input_name="y"):
+    """Bring a multilabel indicator matrix into the one form the library works on.
+
+    Parameters
+    ----------
+    Y : {array-like, sparse matrix, sparse array} of shape (n_samples, n_labels)
+        Entries 0 and 1, of any numeric or boolean dtype.
+    n_samples : int, default=None
+        Number of rows wanted; not checked if None.
+    input_name : str, default="y"
+        Name of the argument in error messages.
+
+    Returns
+    -------
+    Y : csr_array of shape (n_samples, n_labels), dtype float32
+        A copy or a new view, with int32 column indices, sorted, without duplicates or stored zeros;
+        every stored value is 1.
+
+    Raises
+    ------
+    ValueError
+        If Y is not two-dimensional, has another number of rows than wanted, has no column, or holds
+        anything but 0 and 1.
+    """
+    if sp.issparse(Y):
+        if Y.ndim != 2:
+            raise ValueError(f"{input_name} must be two-dimensional, got {Y.ndim} dimension(s).")
+        kind = Y.dtype.kind
+    else:
+        Y = np.asarray(Y)
+        kind = Y.dtype.kind
+        if Y.ndim != 2:
+            raise ValueError(
+                f"{input_name} must be an indicator matrix of shape (n_samples, n_labels), "
+                f"got an array of shape {Y.shape}."
+            )
+    if kind not in "biuf":
+        raise ValueError(f"{input_name} must be numeric or boolean, got dtype {Y.dtype}.")
+    if n_samples is not None and Y.shape[0] != n_samples:
+        raise ValueError(
+            f"X and {input_name} must have the same number of rows, got {n_samples} rows in X and "
+            f"{input_name} of shape {Y.shape}."
+        )
+    if Y.shape[1] == 0:
+        raise ValueError(f"{input_name} must have at least one label (column), got shape {Y.shape}.")
+    csr = sp.csr_array(Y, dtype=np.float64)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    if np.any(csr.data == 0):
+        csr = csr.copy()
+        csr.eliminate_zeros()
+    wrong = csr.data[csr.data != 1]
+    if wrong.size:
+        raise ValueError(
+            f"{input_name} must contain only 0 and 1, got the value {wrong[0]:g} "
+            f"({wrong.size} such entries)."
+        )
+    return sp.csr_array(
+        (np.ones(csr.nnz, np.float32), csr.indices.astype(np.int32, copy=False), csr.indptr),
+        shape=csr.shape,
+    )
+
+
+def check_positive_int(value, name):
+    """Return `value` as an int of at least 1; otherwise say what came.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an integer.
+    ValueError
+        If `value` is below 1.
+    """
+    if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
+    return int(value)
+
+
+def as_kernel_csr(X, dtype=np.float32):
+    """The arrays of a matrix as the kernels read them.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix, sparse array} of shape (n_rows, n_columns)
+        Already validated.
+    dtype : dtype, default=float32
+        Dtype of the values.
+
+    Returns
+    -------
+    indptr : ndarray of shape (n_rows + 1,), dtype int64
+    indices : ndarray of shape (nnz,), dtype int32
+    data : ndarray of shape (nnz,)
+        No copy of what already has the right type.
+    """
+    if not (sp.issparse(X) and X.format == "csr"):
+        X = sp.csr_array(X)
+    if X.shape[1] > MAX_INT32:
+        raise ValueError(f"At most {MAX_INT32} columns are supported, got {X.shape[1]}.")
+    return (
+        np.ascontiguousarray(X.indptr, dtype=np.int64),
+        np.ascontiguousarray(X.indices, dtype=np.int32),
+        np.ascontiguousarray(X.data, dtype=dtype),
+    )
+
+
+def as_kernel_csc(Y):
+    """Column pointers (int64) and row indices (int32) of a sparse pattern."""
+    csc = sp.csc_array(Y)
+    return (
+        np.ascontiguousarray(csc.indptr, dtype=np.int64),
+        np.ascontiguousarray(csc.indices, dtype=np.int32),
+    )
