@@ -357,6 +357,7 @@ class LabelTree:
             level = sp.csr_array(
                 (level.data, parents[level.indices], level.indptr),
                 shape=(level.shape[0], self.n_nodes[t - 1]),
+                copy=True,  # duplicates are summed in place
             )
             patterns.append(_pattern(level))
             level = patterns[-1]

@@ -1,0 +1,613 @@
+"""Train the one-vs-rest problems of a label tree, cluster by cluster, 16 sibling labels at a time.
+
+A task is a cluster with up to 128 of its children. Its rows are gathered once into a small matrix whose
+columns are the features that occur in them; then its blocks of 16 children are solved one after the
+other (`_dual_cd_lanes.h`). Tasks of all levels run in one parallel loop, the dearest first, each on one
+thread, so the result does not depend on the number of threads. Afterwards the blocks of a cluster are
+merged into the chunk that beam search reads.
+"""
+
+from cython.parallel cimport parallel, prange
+from libc.math cimport INFINITY, fabs
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memset
+
+import numpy as np
+
+from sklearn_xmr.utils._simd import SIMD_VARIANT
+
+
+cdef extern from "_dual_cd.h" nogil:
+    int XMR_LANES
+    ctypedef struct xmr_problem:
+        int64_t n_rows
+        int64_t n_features
+        const int64_t* indptr
+        const int32_t* indices
+        const float* data
+        const double* sq_norms
+        const float* row_cost
+        const uint8_t* member
+        const uint16_t* positive
+        int n_lanes
+        int loss
+        int max_iter
+        double cost_positive
+        double cost_negative
+        double bias
+        double tol
+        uint64_t seed
+    ctypedef struct xmr_workspace:
+        void* weights
+        void* alpha
+        int32_t* order
+    ctypedef struct xmr_outcome:
+        int n_iter
+        int n_unconverged
+    xmr_outcome xmr_solve(const xmr_problem*, xmr_workspace*, int, int)
+    uint64_t xmr_splitmix64(uint64_t*)
+
+
+cdef struct Level:
+    const int64_t* row_ptr       # rows of each parent
+    const int32_t* rows
+    const uint8_t* members       # parallel to rows; NULL: all ones
+    const int64_t* positive_ptr  # positive rows of each child
+    const int32_t* positives
+    const int32_t* child_order   # children in the order of their blocks
+    const int64_t* child_ptr     # first child of each parent
+
+
+cdef struct Task:
+    int32_t level
+    int32_t parent
+    int64_t first      # position of the first child in child_order
+    int32_t n_children
+
+
+cdef struct Block:
+    # Weights of up to 16 children of a cluster, by feature, then by child.
+    int64_t n_entries
+    int32_t* features
+    int32_t* slots
+    float* values
+
+
+cdef struct Settings:
+    int loss
+    int max_iter
+    int is_double
+    int simd
+    double cost_positive
+    double cost_negative
+    double bias
+    double tol
+    double threshold
+    uint64_t seed
+
+
+cdef struct Matrix:
+    int64_t n_rows
+    int64_t n_columns
+    const int64_t* indptr
+    const int32_t* indices
+    const float* data
+    const float* row_cost  # NULL: ones
+    const double* sq_norms
+
+
+cdef struct Buffer:
+    # Grows, never shrinks; contents are not kept. `data` is aligned to a cache line.
+    void* base
+    void* data
+    size_t size
+
+
+cdef struct Scratch:
+    int32_t* feature_map  # global feature -> local, -1 elsewhere
+    int32_t* row_map      # global row -> local, -1 elsewhere
+    Buffer indptr, indices, data, features, sq_norms, row_cost, member, positive, order, alpha, weights
+    Buffer by_feature, sort
+
+
+cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
+    """Make room for `size` bytes; returns 0, or -1 without memory."""
+    if buffer.size >= size:
+        return 0
+    free(buffer.base)
+    buffer.size = 0
+    buffer.base = malloc(size + size // 4 + 64)
+    if buffer.base == NULL:
+        return -1
+    buffer.data = <void*> ((<uintptr_t> buffer.base + 63) & ~(<uintptr_t> 63))
+    buffer.size = size + size // 4
+    return 0
+
+
+cdef void free_scratch(Scratch* s) noexcept nogil:
+    free(s.feature_map)
+    free(s.row_map)
+    free(s.indptr.base)
+    free(s.indices.base)
+    free(s.data.base)
+    free(s.features.base)
+    free(s.sq_norms.base)
+    free(s.row_cost.base)
+    free(s.member.base)
+    free(s.positive.base)
+    free(s.order.base)
+    free(s.alpha.base)
+    free(s.weights.base)
+    free(s.by_feature.base)
+    free(s.sort.base)
+    free(s)
+
+
+cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
+    cdef Scratch* s = <Scratch*> calloc(1, sizeof(Scratch))
+    if s == NULL:
+        return NULL
+    s.feature_map = <int32_t*> malloc((X.n_columns + 1) * sizeof(int32_t))
+    s.row_map = <int32_t*> malloc((X.n_rows + 1) * sizeof(int32_t))
+    if s.feature_map == NULL or s.row_map == NULL:
+        free_scratch(s)
+        return NULL
+    memset(s.feature_map, 0xff, (X.n_columns + 1) * sizeof(int32_t))
+    memset(s.row_map, 0xff, (X.n_rows + 1) * sizeof(int32_t))
+    return s
+
+
+cdef void sort_by_feature(const int32_t* features, int32_t* order, int32_t* scratch, int64_t n) noexcept nogil:
+    """order = argsort(features): radix sort of distinct non-negative integers, 11 bits a pass."""
+    cdef int64_t counts[2048]
+    cdef int64_t i, total, count
+    cdef int shift, digit
+    cdef int32_t* source = order
+    cdef int32_t* target = scratch
+    for i in range(n):
+        order[i] = <int32_t> i
+    for shift in range(0, 33, 11):
+        memset(counts, 0, sizeof(counts))
+        for i in range(n):
+            counts[(features[i] >> shift) & 2047] += 1
+        total = 0
+        for digit in range(2048):
+            count = counts[digit]
+            counts[digit] = total
+            total += count
+        for i in range(n):
+            digit = (features[source[i]] >> shift) & 2047
+            target[counts[digit]] = source[i]
+            counts[digit] += 1
+        source, target = target, source
+    # three passes end in `scratch`
+    for i in range(n):
+        order[i] = source[i]
+
+
+cdef int gather_rows(const Matrix* X, const Level* level, int32_t parent, Scratch* s, xmr_problem* p) noexcept nogil:
+    """Local matrix of a cluster's rows, its columns renumbered to the features that occur in them."""
+    cdef int64_t start = level.row_ptr[parent], n = level.row_ptr[parent + 1] - start
+    cdef int64_t nnz = 0, i, j, n_rows = 0, n_features = 0, position = 0
+    cdef int32_t row, feature, local
+    for i in range(n):
+        row = level.rows[start + i]
+        nnz += X.indptr[row + 1] - X.indptr[row]
+    if (reserve(&s.indptr, (n + 1) * sizeof(int64_t)) or reserve(&s.indices, nnz * sizeof(int32_t))
+            or reserve(&s.data, nnz * sizeof(float)) or reserve(&s.sq_norms, n * sizeof(double))
+            or reserve(&s.row_cost, n * sizeof(float)) or reserve(&s.member, n)
+            or reserve(&s.features, min(nnz, X.n_columns) * sizeof(int32_t))):
+        return -1
+    cdef int64_t* indptr = <int64_t*> s.indptr.data
+    cdef int32_t* indices = <int32_t*> s.indices.data
+    cdef float* data = <float*> s.data.data
+    cdef double* sq_norms = <double*> s.sq_norms.data
+    cdef float* row_cost = <float*> s.row_cost.data
+    cdef uint8_t* member = <uint8_t*> s.member.data
+    cdef int32_t* features = <int32_t*> s.features.data
+    indptr[0] = 0
+    for i in range(n):
+        row = level.rows[start + i]
+        for j in range(X.indptr[row], X.indptr[row + 1]):
+            feature = X.indices[j]
+            local = s.feature_map[feature]
+            if local < 0:
+                local = <int32_t> n_features
+                s.feature_map[feature] = local
+                features[n_features] = feature
+                n_features += 1
+            indices[position] = local
+            data[position] = X.data[j]
+            position += 1
+        s.row_map[row] = <int32_t> n_rows
+        sq_norms[n_rows] = X.sq_norms[row]
+        if X.row_cost != NULL:
+            row_cost[n_rows] = X.row_cost[row]
+        if level.members != NULL:
+            member[n_rows] = level.members[start + i]
+        n_rows += 1
+        indptr[n_rows] = position
+    p.n_rows = n_rows
+    p.n_features = n_features
+    p.indptr = indptr
+    p.indices = indices
+    p.data = data
+    p.sq_norms = sq_norms
+    p.row_cost = row_cost if X.row_cost != NULL else NULL
+    p.member = member if level.members != NULL else NULL
+    if reserve(&s.by_feature, n_features * sizeof(int32_t)) or reserve(&s.sort, n_features * sizeof(int32_t)):
+        return -1
+    sort_by_feature(features, <int32_t*> s.by_feature.data, <int32_t*> s.sort.data, n_features)
+    for i in range(n_features):
+        s.feature_map[features[i]] = -1
+    return 0
+
+
+cdef void forget_rows(const Level* level, int32_t parent, Scratch* s) noexcept nogil:
+    cdef int64_t i
+    for i in range(level.row_ptr[parent], level.row_ptr[parent + 1]):
+        s.row_map[level.rows[i]] = -1
+
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef int64_t collect_weights(
+    const real* W, int64_t n_features, const int32_t* features, const int32_t* by_feature, int n_lanes,
+    const int32_t* slots, double threshold, Block* out,
+) noexcept nogil:
+    """Count the weights that survive pruning and, where `out` has room, write them."""
+    cdef int64_t i, local, n = 0
+    cdef int k
+    cdef const real* w
+    for i in range(n_features):
+        local = by_feature[i]
+        w = W + local * XMR_LANES
+        for k in range(n_lanes):
+            if w[k] != 0 and fabs(w[k]) >= threshold:
+                if out.features != NULL:
+                    out.features[n] = features[local]
+                    out.slots[n] = slots[k]
+                    out.values[n] = <float> w[k]
+                n += 1
+    return n
+
+
+cdef int keep_block(const void* W, const xmr_problem* p, const Settings* settings, Scratch* s,
+                    const int32_t* slots, Block* block) noexcept nogil:
+    cdef int64_t n, i
+    cdef const int32_t* features = <const int32_t*> s.features.data
+    cdef const int32_t* by_feature = <const int32_t*> s.by_feature.data
+    for i in range(2):
+        if settings.is_double:
+            n = collect_weights(<const double*> W, p.n_features, features, by_feature, p.n_lanes, slots,
+                                settings.threshold, block)
+        else:
+            n = collect_weights(<const float*> W, p.n_features, features, by_feature, p.n_lanes, slots,
+                                settings.threshold, block)
+        if i == 0:
+            block.n_entries = n
+            block.features = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+            block.slots = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+            block.values = <float*> malloc((n + 1) * sizeof(float))
+            if block.features == NULL or block.slots == NULL or block.values == NULL:
+                return -1
+    return 0
+
+
+cdef int run_task(const Matrix* X, const Level* level, const Task* task, const Settings* settings, Scratch* s,
+                  Block* blocks, float* intercepts, int32_t* n_iter, int32_t* n_unconverged) noexcept nogil:
+    """Solve a task's blocks; returns 0, or -1 without memory."""
+    cdef xmr_problem p
+    cdef xmr_workspace workspace
+    cdef xmr_outcome outcome
+    cdef int32_t slots[16]
+    cdef int32_t child, row
+    cdef int k, b
+    cdef int64_t first, j
+    cdef size_t real_size = sizeof(double) if settings.is_double else sizeof(float)
+    cdef uint64_t seed = settings.seed
+    cdef double intercept
+    cdef uint16_t* positive
+
+    if gather_rows(X, level, task.parent, s, &p):
+        return -1
+    if (reserve(&s.positive, (p.n_rows + 1) * sizeof(uint16_t)) or reserve(&s.order, (p.n_rows + 1) * sizeof(int32_t))
+            or reserve(&s.alpha, (p.n_rows + 1) * XMR_LANES * real_size)
+            or reserve(&s.weights, (p.n_features + 1) * XMR_LANES * real_size)):
+        return -1
+    positive = <uint16_t*> s.positive.data
+    workspace.weights = s.weights.data
+    workspace.alpha = s.alpha.data
+    workspace.order = <int32_t*> s.order.data
+    p.positive = positive
+    p.loss = settings.loss
+    p.max_iter = settings.max_iter
+    p.cost_positive = settings.cost_positive
+    p.cost_negative = settings.cost_negative
+    p.bias = settings.bias
+    p.tol = settings.tol
+
+    for b in range((task.n_children + XMR_LANES - 1) // XMR_LANES):
+        first = task.first + b * XMR_LANES
+        p.n_lanes = <int> min(XMR_LANES, task.first + task.n_children - first)
+        memset(positive, 0, p.n_rows * sizeof(uint16_t))
+        for k in range(p.n_lanes):
+            child = level.child_order[first + k]
+            slots[k] = <int32_t> (child - level.child_ptr[task.parent])
+            for j in range(level.positive_ptr[child], level.positive_ptr[child + 1]):
+                row = s.row_map[level.positives[j]]
+                positive[row] |= <uint16_t> (1 << k)
+        # the seed belongs to the block, whoever computes it
+        seed = settings.seed ^ (<uint64_t> task.level << 56) ^ <uint64_t> first
+        p.seed = xmr_splitmix64(&seed)
+        outcome = xmr_solve(&p, &workspace, settings.simd, settings.is_double)
+        n_iter[0] = max(n_iter[0], outcome.n_iter)
+        n_unconverged[0] += outcome.n_unconverged
+        if keep_block(workspace.weights, &p, settings, s, slots, &blocks[b]):
+            return -1
+        for k in range(p.n_lanes):
+            if settings.is_double:
+                intercept = (<double*> workspace.weights)[p.n_features * XMR_LANES + k]
+            else:
+                intercept = (<float*> workspace.weights)[p.n_features * XMR_LANES + k]
+            intercepts[level.child_order[first + k]] = <float> (settings.bias * intercept)
+    forget_rows(level, task.parent, s)
+    return 0
+
+
+cdef int64_t merge_blocks(
+    const Block* blocks, int64_t n_blocks, int64_t* cursors, int32_t* features, uint32_t* row_ptr,
+    uint16_t* short_slots, uint32_t* wide_slots, float* values,
+) noexcept nogil:
+    """Merge a cluster's blocks by feature; returns the number of rows, writes where `features` is given."""
+    cdef int64_t n_rows = 0, n_entries = 0, b
+    cdef int32_t feature
+    memset(cursors, 0, n_blocks * sizeof(int64_t))
+    while True:
+        feature = -1
+        for b in range(n_blocks):
+            if cursors[b] < blocks[b].n_entries and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature:
+                feature = blocks[b].features[cursors[b]]
+        if features != NULL:
+            row_ptr[n_rows] = <uint32_t> n_entries
+        if feature < 0:
+            return n_rows
+        for b in range(n_blocks):
+            while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
+                if features != NULL:
+                    if short_slots != NULL:
+                        short_slots[n_entries] = <uint16_t> blocks[b].slots[cursors[b]]
+                    else:
+                        wide_slots[n_entries] = <uint32_t> blocks[b].slots[cursors[b]]
+                    values[n_entries] = blocks[b].values[cursors[b]]
+                n_entries += 1
+                cursors[b] += 1
+        if features != NULL:
+            features[n_rows] = feature
+        n_rows += 1
+
+
+cdef const int64_t* pointer64(const int64_t[::1] array) noexcept:
+    return &array[0] if array.shape[0] else NULL
+
+
+cdef const int32_t* pointer32(const int32_t[::1] array) noexcept:
+    return &array[0] if array.shape[0] else NULL
+
+
+def solve_label_tree(
+    const int64_t[::1] indptr,
+    const int32_t[::1] indices,
+    const float[::1] data,
+    int64_t n_features,
+    const double[::1] sq_norms,
+    const float[::1] row_cost,
+    list levels,
+    const int32_t[::1] task_level,
+    const int32_t[::1] task_parent,
+    const int64_t[::1] task_first,
+    const int32_t[::1] task_size,
+    const int64_t[::1] task_order,
+    dict settings,
+    int n_threads,
+):
+    """Solve every task and assemble the chunks of each level.
+
+    Minimises for each node  1/2 |w|^2 + sum_i C_i loss(y_i w.x_i)  over the rows of its parent.
+
+    Parameters
+    ----------
+    indptr, indices, data : CSR arrays of X, (n_samples + 1,), (nnz,), (nnz,)
+    n_features : int
+        Columns of X.
+    sq_norms : (n_samples,)
+        Squared norms of the rows, constant feature included.
+    row_cost : (n_samples,) or None
+        Positive weight of each row.
+    levels : list of tuple
+        For each level (row_ptr, rows, members or None, positive_ptr, positives, child_order, child_ptr).
+    task_level, task_parent, task_first, task_size : (n_tasks,)
+        Tasks by level, then parent, then position in `child_order`.
+    task_order : (n_tasks,)
+        Order in which the tasks start.
+    settings : dict
+        loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, threshold, seed.
+    n_threads : int
+
+    Returns
+    -------
+    chunks : list of tuple
+        For each level (chunk_ptr, features, entry_ptr, row_ptr, slots, values, intercepts).
+    n_iter : int
+        Largest number of passes.
+    n_unconverged : int
+        Nodes stopped by max_iter.
+    """
+    cdef int64_t n_tasks = task_level.shape[0], n_levels = len(levels), t, b, i
+    cdef int64_t blocks_per_task = 8  # see BLOCKS_PER_TASK in _linear_ranker.py
+    cdef Matrix X
+    cdef Settings config
+    cdef Level* level_table = <Level*> calloc(n_levels + 1, sizeof(Level))
+    cdef Task* tasks = <Task*> calloc(n_tasks + 1, sizeof(Task))
+    cdef Block* blocks = <Block*> calloc(n_tasks * blocks_per_task + 1, sizeof(Block))
+    cdef float** intercept_table = <float**> calloc(n_levels + 1, sizeof(float*))
+    cdef int32_t[::1] n_iter = np.zeros(n_tasks + 1, dtype=np.int32)
+    cdef int32_t[::1] n_unconverged = np.zeros(n_tasks + 1, dtype=np.int32)
+    cdef int32_t* n_iter_p = &n_iter[0]
+    cdef int32_t* n_unconverged_p = &n_unconverged[0]
+    cdef float[::1] intercept_view
+    cdef const uint8_t[::1] member_view
+    cdef int failure = 0
+    cdef int* failed = &failure  # through a pointer: an assigned variable is private to its thread
+    cdef Scratch* scratch
+
+    X.n_rows = indptr.shape[0] - 1
+    X.n_columns = n_features
+    X.indptr = &indptr[0]
+    X.indices = pointer32(indices)
+    X.data = &data[0] if data.shape[0] else NULL
+    X.row_cost = &row_cost[0] if row_cost is not None else NULL
+    X.sq_norms = &sq_norms[0]
+    config.loss = settings["loss"]
+    config.max_iter = settings["max_iter"]
+    config.is_double = settings["is_double"]
+    config.simd = SIMD_VARIANT
+    config.cost_positive = settings["cost_positive"]
+    config.cost_negative = settings["cost_negative"]
+    config.bias = settings["bias"]
+    config.tol = settings["tol"]
+    config.threshold = settings["threshold"]
+    config.seed = settings["seed"]
+
+    try:
+        if level_table == NULL or tasks == NULL or blocks == NULL or intercept_table == NULL:
+            raise MemoryError
+        all_intercepts = []
+        for i in range(n_levels):
+            row_ptr, rows, members, positive_ptr, positives, child_order, child_ptr = levels[i]
+            level_table[i].row_ptr = pointer64(row_ptr)
+            level_table[i].rows = pointer32(rows)
+            if members is not None and len(members):
+                member_view = members
+                level_table[i].members = &member_view[0]
+            level_table[i].positive_ptr = pointer64(positive_ptr)
+            level_table[i].positives = pointer32(positives)
+            level_table[i].child_order = pointer32(child_order)
+            level_table[i].child_ptr = pointer64(child_ptr)
+            # nodes that no task trains have no positive row: they are never reached
+            all_intercepts.append(np.full(len(positive_ptr) - 1, -np.inf, dtype=np.float32))
+            intercept_view = all_intercepts[i]
+            intercept_table[i] = &intercept_view[0]
+        for t in range(n_tasks):
+            tasks[t].level = task_level[t]
+            tasks[t].parent = task_parent[t]
+            tasks[t].first = task_first[t]
+            tasks[t].n_children = task_size[t]
+
+        with nogil, parallel(num_threads=n_threads):
+            scratch = new_scratch(&X)
+            for i in prange(n_tasks, schedule="dynamic", chunksize=1):
+                if scratch == NULL or failed[0]:
+                    failed[0] = 1
+                elif run_task(&X, &level_table[tasks[task_order[i]].level], &tasks[task_order[i]], &config,
+                              scratch, &blocks[task_order[i] * blocks_per_task],
+                              intercept_table[tasks[task_order[i]].level],
+                              &n_iter_p[task_order[i]], &n_unconverged_p[task_order[i]]):
+                    failed[0] = 1
+            if scratch != NULL:
+                free_scratch(scratch)
+        if failure:
+            raise MemoryError("Not enough memory to train the rankers.")
+
+        chunks = []
+        first_task = np.searchsorted(task_level, np.arange(n_levels + 1))
+        for i in range(n_levels):
+            n_parents = len(levels[i][6]) - 1
+            parents = np.asarray(task_parent)[first_task[i]:first_task[i + 1]]
+            task_ptr = first_task[i] + np.searchsorted(parents, np.arange(n_parents + 1))
+            widest = int(np.diff(levels[i][6]).max())
+            chunks.append(
+                (*assemble_chunks(blocks, blocks_per_task, task_ptr.astype(np.int64), widest, n_threads),
+                 all_intercepts[i])
+            )
+        return chunks, int(np.max(n_iter)), int(np.sum(n_unconverged))
+    finally:
+        if blocks != NULL:
+            for b in range(n_tasks * blocks_per_task):
+                free(blocks[b].features)
+                free(blocks[b].slots)
+                free(blocks[b].values)
+        free(blocks)
+        free(tasks)
+        free(level_table)
+        free(intercept_table)
+
+
+cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr, int widest,
+                     int n_threads):
+    """Chunks of one level from the blocks of its tasks."""
+    cdef int64_t n_parents = task_ptr.shape[0] - 1, k, b, first, n_blocks, total
+    cdef int64_t[::1] n_rows = np.zeros(n_parents, dtype=np.int64)
+    cdef int64_t[::1] n_entries = np.zeros(n_parents, dtype=np.int64)
+    cdef int64_t most = (int(np.diff(task_ptr).max()) + 1) * blocks_per_task
+    cdef int64_t* cursors
+    cdef int failure = 0
+    cdef int* failed = &failure
+
+    with nogil, parallel(num_threads=n_threads):
+        cursors = <int64_t*> malloc(most * sizeof(int64_t))
+        for k in prange(n_parents, schedule="dynamic", chunksize=1):
+            if cursors == NULL:
+                failed[0] = 1
+            else:
+                first = task_ptr[k] * blocks_per_task
+                n_blocks = task_ptr[k + 1] * blocks_per_task - first
+                total = 0
+                for b in range(first, first + n_blocks):
+                    total = total + blocks[b].n_entries
+                n_entries[k] = total
+                n_rows[k] = merge_blocks(blocks + first, n_blocks, cursors, NULL, NULL, NULL, NULL, NULL)
+        free(cursors)
+    if failure:
+        raise MemoryError
+    if int(np.max(n_entries)) >= 2 ** 32:
+        raise ValueError("A cluster has more than 2**32 weights; raise weight_threshold or branch more.")
+
+    cdef int64_t[::1] chunk_ptr = np.concatenate([[0], np.cumsum(n_rows)])
+    cdef int64_t[::1] entry_ptr = np.concatenate([[0], np.cumsum(n_entries)])
+    cdef int64_t all_rows = chunk_ptr[n_parents], all_entries = entry_ptr[n_parents]
+    cdef bint is_wide = widest > 65536
+    # one element more than needed, so that the address of the first one always exists
+    cdef int32_t[::1] features = np.empty(all_rows + 1, dtype=np.int32)
+    cdef uint32_t[::1] row_ptr = np.empty(all_rows + n_parents, dtype=np.uint32)
+    cdef float[::1] values = np.empty(all_entries + 1, dtype=np.float32)
+    cdef uint16_t[::1] short_view = np.empty(1 if is_wide else all_entries + 1, dtype=np.uint16)
+    cdef uint32_t[::1] wide_view = np.empty(all_entries + 1 if is_wide else 1, dtype=np.uint32)
+    cdef uint16_t* short_slots = NULL if is_wide else &short_view[0]
+    cdef uint32_t* wide_slots = &wide_view[0] if is_wide else NULL
+    with nogil, parallel(num_threads=n_threads):
+        cursors = <int64_t*> malloc(most * sizeof(int64_t))
+        for k in prange(n_parents, schedule="dynamic", chunksize=1):
+            if cursors == NULL:
+                failed[0] = 1
+            else:
+                first = task_ptr[k] * blocks_per_task
+                merge_blocks(
+                    blocks + first, task_ptr[k + 1] * blocks_per_task - first, cursors,
+                    &features[chunk_ptr[k]], &row_ptr[chunk_ptr[k] + k],
+                    short_slots + entry_ptr[k] if short_slots != NULL else NULL,
+                    wide_slots + entry_ptr[k] if wide_slots != NULL else NULL,
+                    &values[entry_ptr[k]],
+                )
+        free(cursors)
+    if failure:
+        raise MemoryError
+    slots = np.asarray(wide_view) if is_wide else np.asarray(short_view)
+    return (
+        np.asarray(chunk_ptr), np.asarray(features)[:all_rows], np.asarray(entry_ptr), np.asarray(row_ptr),
+        slots[:all_entries], np.asarray(values)[:all_entries],
+    )

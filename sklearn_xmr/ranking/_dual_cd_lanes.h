@@ -1,0 +1,357 @@
+/* Dual coordinate descent for 16 labels at once (Hsieh et al., ICML 2008; logistic loss: Yu, Huang and
+ * Lin, 2011). Included by _dual_cd.h once per precision (REAL, INT) and instruction set (VBYTES,
+ * VARIANT).
+ *
+ * For each lane:  min_w  1/2 |w|^2 + sum_i C_i loss(y_i w.x_i),  x_i with the constant feature appended,
+ * through its dual over 0 <= alpha_i <= U_i. A lane's coordinate that has left the active set is marked
+ * inside alpha itself, so a row costs one more cache line and no more:
+ *   alpha >= 0    active
+ *   AT_ZERO       shrunk at 0, comes back when the lane is checked against all rows
+ *   AT_UPPER      shrunk at U (hinge), likewise
+ *   DROPPED       never part of the lane's problem */
+
+#define FN(name) XMR_CAT(name, VARIANT)
+#define V FN(vec)
+#define M FN(mask)
+#define NV ((int)(XMR_LANES * sizeof(REAL) / VBYTES))
+#define PER_V ((int)(VBYTES / sizeof(REAL)))
+#define AT_ZERO ((REAL)-1)
+#define AT_UPPER ((REAL)-2)
+#define DROPPED ((REAL)-3)
+#define EACH(v) for (int v = 0; v < NV; v++)
+#define INLINE static inline __attribute__((always_inline))
+
+typedef REAL V __attribute__((vector_size(VBYTES), may_alias));
+typedef INT M __attribute__((vector_size(VBYTES)));
+
+INLINE V FN(select)(M m, V a, V b) { return (V)((m & (M)a) | (~m & (M)b)); }
+INLINE V FN(splat)(REAL x) { return x - (V){0}; }
+
+/* Whether any lane of the mask is set. */
+INLINE int FN(any)(M m) {
+#if XMR_X86_VARIANTS && VBYTES == 16
+    return _mm_movemask_epi8((__m128i)m) != 0;
+#elif XMR_X86_VARIANTS && VBYTES == 32
+    return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#elif XMR_X86_VARIANTS && VBYTES == 64
+    return _mm512_test_epi64_mask((__m512i)m, (__m512i)m) != 0;
+#else
+    INT all = 0;
+    for (int k = 0; k < PER_V; k++) all |= m[k];
+    return all != 0;
+#endif
+}
+
+/* Lane masks from one bit a lane. */
+INLINE void FN(expand)(unsigned bits, M *out) {
+    EACH(v) {
+        M lane;
+        for (int k = 0; k < PER_V; k++) lane[k] = (INT)1 << (v * PER_V + k);
+        out[v] = ((lane & (INT)bits) != 0);
+    }
+}
+
+/* z = W' x for all lanes. */
+INLINE void FN(dot)(const REAL *W, const int32_t *indices, const float *data, int64_t n, V *z) {
+    for (int64_t j = 0; j < n; j++) {
+        const V *w = (const V *)(W + (size_t)indices[j] * XMR_LANES);
+        REAL x = data[j];
+        EACH(v) z[v] += x * w[v];
+    }
+}
+
+/* W += x delta' for all lanes. */
+INLINE void FN(axpy)(REAL *W, const int32_t *indices, const float *data, int64_t n, const V *delta) {
+    for (int64_t j = 0; j < n; j++) {
+        V *w = (V *)(W + (size_t)indices[j] * XMR_LANES);
+        REAL x = data[j];
+        EACH(v) w[v] += x * delta[v];
+    }
+}
+
+/* Bring the marked coordinates of the given lanes back. */
+static void FN(restore)(const xmr_problem *p, REAL *alpha, const M *lanes) {
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        V *a = (V *)(alpha + r * XMR_LANES);
+        REAL cost = p->row_cost ? p->row_cost[r] : 1;
+        M positive[NV];
+        FN(expand)(p->positive[r], positive);
+        EACH(v) {
+            V upper = FN(select)(positive[v], FN(splat)(p->cost_positive * cost),
+                                 FN(splat)(p->cost_negative * cost));
+            a[v] = FN(select)(lanes[v] & (a[v] == AT_ZERO), (V){0}, a[v]);
+            a[v] = FN(select)(lanes[v] & (a[v] == AT_UPPER), upper, a[v]);
+        }
+    }
+}
+
+/* W from alpha alone: free of the rounding dust of many updates, so that what is zero is exactly so. */
+static void FN(rebuild)(const xmr_problem *p, REAL *W, const REAL *alpha) {
+    memset(W, 0, (size_t)(p->n_features + 1) * XMR_LANES * sizeof(REAL));
+    V *w_bias = (V *)(W + (size_t)p->n_features * XMR_LANES);
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        const V *a = (const V *)(alpha + r * XMR_LANES);
+        M positive[NV], some = {0};
+        V delta[NV];
+        FN(expand)(p->positive[r], positive);
+        EACH(v) {
+            V step = FN(select)(a[v] > 0, a[v], (V){0});
+            delta[v] = FN(select)(positive[v], step, -step);
+            some |= (delta[v] != 0);
+        }
+        if (!FN(any)(some)) continue;
+        int64_t start = p->indptr[r];
+        FN(axpy)(W, p->indices + start, p->data + start, p->indptr[r + 1] - start, delta);
+        EACH(v) w_bias[v] += (REAL)p->bias * delta[v];
+    }
+}
+
+/* One pass of squared hinge or hinge loss over the active rows; returns how many remain active. */
+static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n_active, const M *live,
+                              const REAL *bound_max, const REAL *bound_min, REAL *pg_max, REAL *pg_min) {
+    REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
+    const int is_hinge = p->loss == XMR_HINGE;
+    const REAL bias = (REAL)p->bias;
+    V *w_bias = (V *)(W + (size_t)p->n_features * XMR_LANES);
+    V hi[NV], lo[NV], upper_bound[NV], lower_bound[NV];
+    EACH(v) {
+        hi[v] = FN(splat)(-INFINITY);
+        lo[v] = FN(splat)(INFINITY);
+        upper_bound[v] = ((const V *)bound_max)[v];
+        lower_bound[v] = ((const V *)bound_min)[v];
+    }
+    for (int64_t s = 0; s < n_active; s++) {
+        int32_t r = ws->order[s];
+        V *a = (V *)(alpha + (size_t)r * XMR_LANES);
+        M active[NV], some = {0};
+        EACH(v) {
+            active[v] = live[v] & (a[v] >= 0);
+            some |= active[v];
+        }
+        if (!FN(any)(some)) {
+            n_active--;
+            ws->order[s] = ws->order[n_active];
+            ws->order[n_active] = r;
+            s--;
+            continue;
+        }
+        int64_t start = p->indptr[r], n = p->indptr[r + 1] - start;
+        V z[NV], delta[NV];
+        M positive[NV];
+        EACH(v) z[v] = bias * w_bias[v];
+        FN(dot)(W, p->indices + start, p->data + start, n, z);
+        FN(expand)(p->positive[r], positive);
+
+        REAL cost = p->row_cost ? p->row_cost[r] : 1;
+        REAL u_pos = (REAL)p->cost_positive * cost, u_neg = (REAL)p->cost_negative * cost;
+        REAL d_pos = is_hinge ? 0 : (REAL)0.5 / u_pos, d_neg = is_hinge ? 0 : (REAL)0.5 / u_neg;
+        REAL q_pos = (REAL)p->sq_norms[r] + d_pos, q_neg = (REAL)p->sq_norms[r] + d_neg;
+        if (is_hinge && q_pos <= 0) continue; /* an empty row without constant feature moves nothing */
+        V inv_pos = FN(splat)(1 / q_pos), inv_neg = FN(splat)(1 / q_neg);
+        some = (M){0};
+        EACH(v) {
+            M pos = positive[v];
+            V av = a[v];
+            V y = FN(select)(pos, FN(splat)(1), FN(splat)(-1));
+            V gradient = y * z[v] - 1 + FN(select)(pos, FN(splat)(d_pos), FN(splat)(d_neg)) * av;
+            M at_zero = av == 0;
+            M shrink = active[v] & at_zero & (gradient > upper_bound[v]);
+            V projected = FN(select)(at_zero & (gradient > 0), (V){0}, gradient);
+            V next = av - gradient * FN(select)(pos, inv_pos, inv_neg);
+            next = FN(select)(next < 0, (V){0}, next);
+            V marked = FN(splat)(AT_ZERO);
+            if (is_hinge) {
+                V u = FN(select)(pos, FN(splat)(u_pos), FN(splat)(u_neg));
+                M at_upper = av >= u;
+                M shrink_upper = active[v] & at_upper & (gradient < lower_bound[v]);
+                projected = FN(select)(at_upper & (gradient < 0), (V){0}, projected);
+                next = FN(select)(next > u, u, next);
+                marked = FN(select)(shrink_upper, FN(splat)(AT_UPPER), marked);
+                shrink |= shrink_upper;
+            }
+            M kept = active[v] & ~shrink;
+            hi[v] = FN(select)(kept & (projected > hi[v]), projected, hi[v]);
+            lo[v] = FN(select)(kept & (projected < lo[v]), projected, lo[v]);
+            M move = kept & ((projected > (REAL)1e-12) | (projected < (REAL)-1e-12));
+            delta[v] = FN(select)(move, (next - av) * y, (V){0});
+            some |= (delta[v] != 0);
+            av = FN(select)(move, next, av);
+            a[v] = FN(select)(shrink, marked, av);
+        }
+        if (!FN(any)(some)) continue;
+        FN(axpy)(W, p->indices + start, p->data + start, n, delta);
+        EACH(v) w_bias[v] += bias * delta[v];
+    }
+    EACH(v) {
+        ((V *)pg_max)[v] = hi[v];
+        ((V *)pg_min)[v] = lo[v];
+    }
+    return n_active;
+}
+
+#ifdef XMR_WITH_LOG_LOSS
+/* Minimise the one-variable dual of logistic loss by Newton's method; returns the new alpha. */
+static REAL FN(log_loss_step)(REAL a, REAL upper, REAL q, REAL margin, REAL inner_tol, REAL *gradient) {
+    /* Work on alpha or on U - alpha, whichever is the smaller at the minimum (Yu et al., Alg. 5). */
+    REAL other = upper - a;
+    int flip = (REAL)0.5 * q * (other - a) + margin < 0;
+    REAL old = flip ? other : a, sign = flip ? -1 : 1, z = old;
+    if (upper - z < (REAL)0.5 * upper) z *= (REAL)0.1;
+    REAL g = q * (z - old) + sign * margin + log(z / (upper - z));
+    *gradient = sign * margin + log(old / (upper - old));
+    for (int step = 0; step < 100 && fabs(g) >= inner_tol; step++) {
+        REAL h = q + upper / ((upper - z) * z);
+        REAL next = z - g / h;
+        z = next <= 0 ? z * (REAL)0.1 : next;
+        if (z >= upper) z = upper * (1 - (REAL)1e-15);
+        g = q * (z - old) + sign * margin + log(z / (upper - z));
+    }
+    return flip ? upper - z : z;
+}
+
+/* One pass of logistic loss over all rows. */
+static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int *live, REAL *pg_max) {
+    REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
+    V *w_bias = (V *)(W + (size_t)p->n_features * XMR_LANES);
+    const REAL bias = (REAL)p->bias, inner_tol = (REAL)(0.1 * p->tol);
+    for (int k = 0; k < XMR_LANES; k++) pg_max[k] = 0;
+    for (int64_t s = 0; s < p->n_rows; s++) {
+        int32_t r = ws->order[s];
+        int64_t start = p->indptr[r], n = p->indptr[r + 1] - start;
+        V z[NV], delta[NV];
+        EACH(v) {
+            z[v] = bias * w_bias[v];
+            delta[v] = (V){0};
+        }
+        FN(dot)(W, p->indices + start, p->data + start, n, z);
+        REAL cost = p->row_cost ? p->row_cost[r] : 1, q = (REAL)p->sq_norms[r];
+        for (int k = 0; k < p->n_lanes; k++) {
+            REAL *a = alpha + (size_t)r * XMR_LANES + k;
+            if (!live[k] || *a == DROPPED) continue;
+            int positive = p->positive[r] >> k & 1;
+            REAL y = positive ? 1 : -1;
+            REAL upper = (REAL)(positive ? p->cost_positive : p->cost_negative) * cost;
+            REAL gradient, margin = y * z[k / PER_V][k % PER_V];
+            REAL next = FN(log_loss_step)(*a, upper, q, margin, inner_tol, &gradient);
+            if (fabs(gradient) > pg_max[k]) pg_max[k] = fabs(gradient);
+            delta[k / PER_V][k % PER_V] = (next - *a) * y;
+            *a = next;
+        }
+        FN(axpy)(W, p->indices + start, p->data + start, n, delta);
+        EACH(v) w_bias[v] += bias * delta[v];
+    }
+}
+
+static xmr_outcome FN(solve_log_loss)(const xmr_problem *p, xmr_workspace *ws) {
+    REAL *alpha = (REAL *)ws->alpha;
+    REAL pg_max[XMR_LANES] __attribute__((aligned(64)));
+    int live[XMR_LANES], n_live = p->n_lanes;
+    uint64_t state = p->seed;
+    xmr_outcome outcome = {0, 0};
+    for (int k = 0; k < XMR_LANES; k++) live[k] = k < p->n_lanes;
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        REAL cost = p->row_cost ? p->row_cost[r] : 1;
+        ws->order[r] = (int32_t)r;
+        for (int k = 0; k < XMR_LANES; k++) {
+            int positive = p->positive[r] >> k & 1;
+            REAL upper = (REAL)(positive ? p->cost_positive : p->cost_negative) * cost;
+            REAL start = (REAL)0.001 * upper;
+            int dropped = k >= p->n_lanes || (p->member && !p->member[r] && !positive);
+            alpha[r * XMR_LANES + k] = dropped ? DROPPED : start < (REAL)1e-8 ? start : (REAL)1e-8;
+        }
+    }
+    FN(rebuild)(p, (REAL *)ws->weights, alpha);
+    while (n_live && outcome.n_iter < p->max_iter) {
+        outcome.n_iter++;
+        xmr_shuffle(ws->order, p->n_rows, &state);
+        FN(log_loss_pass)(p, ws, live, pg_max);
+        for (int k = 0; k < p->n_lanes; k++)
+            if (live[k] && pg_max[k] < p->tol) {
+                live[k] = 0;
+                n_live--;
+            }
+    }
+    outcome.n_unconverged = n_live;
+    return outcome;
+}
+#endif
+
+static xmr_outcome FN(solve)(const xmr_problem *p, xmr_workspace *ws) {
+#ifdef XMR_WITH_LOG_LOSS
+    if (p->loss == XMR_LOG_LOSS) return FN(solve_log_loss)(p, ws);
+#endif
+    enum { DONE, LIVE, FRESH, WAITING }; /* FRESH: live, and no coordinate is shrunk */
+    REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
+    REAL bound_max[XMR_LANES] __attribute__((aligned(64))), bound_min[XMR_LANES] __attribute__((aligned(64)));
+    REAL pg_max[XMR_LANES] __attribute__((aligned(64))), pg_min[XMR_LANES] __attribute__((aligned(64)));
+    int state[XMR_LANES];
+    M live[NV];
+    unsigned live_bits = (1u << p->n_lanes) - 1;
+    int64_t n_active = p->n_rows;
+    uint64_t random = p->seed;
+    xmr_outcome outcome = {0, 0};
+
+    memset(W, 0, (size_t)(p->n_features + 1) * XMR_LANES * sizeof(REAL));
+    for (int k = 0; k < XMR_LANES; k++) {
+        state[k] = k < p->n_lanes ? FRESH : DONE;
+        bound_max[k] = INFINITY;
+        bound_min[k] = -INFINITY;
+    }
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        unsigned dropped = p->member && !p->member[r] ? ~(unsigned)p->positive[r] : 0;
+        M mask[NV];
+        ws->order[r] = (int32_t)r;
+        FN(expand)(dropped, mask);
+        EACH(v) ((V *)(alpha + r * XMR_LANES))[v] = FN(select)(mask[v], FN(splat)(DROPPED), (V){0});
+    }
+
+    while (live_bits && outcome.n_iter < p->max_iter) {
+        outcome.n_iter++;
+        xmr_shuffle(ws->order, n_active, &random);
+        FN(expand)(live_bits, live);
+        n_active = FN(hinge_pass)(p, ws, n_active, live, bound_max, bound_min, pg_max, pg_min);
+        for (int k = 0; k < p->n_lanes; k++) {
+            if (!(live_bits >> k & 1)) continue;
+            int small = pg_max[k] - pg_min[k] <= p->tol && fabs(pg_max[k]) <= p->tol && fabs(pg_min[k]) <= p->tol;
+            if (small || pg_max[k] < pg_min[k]) { /* the second: nothing is left active */
+                state[k] = state[k] == FRESH ? DONE : WAITING;
+                live_bits &= ~(1u << k);
+            } else {
+                state[k] = LIVE;
+                bound_max[k] = pg_max[k] <= 0 ? INFINITY : pg_max[k];
+                bound_min[k] = pg_min[k] >= 0 ? -INFINITY : pg_min[k];
+            }
+        }
+        if (live_bits) continue;
+        /* Lanes that converged on a shrunk set are checked against all rows together: one pass for all. */
+        for (int k = 0; k < p->n_lanes; k++) {
+            if (state[k] != WAITING) continue;
+            state[k] = FRESH;
+            live_bits |= 1u << k;
+            bound_max[k] = INFINITY;
+            bound_min[k] = -INFINITY;
+        }
+        if (!live_bits) break;
+        FN(expand)(live_bits, live);
+        FN(restore)(p, alpha, live);
+        n_active = p->n_rows;
+    }
+    FN(expand)(0xffff, live);
+    FN(restore)(p, alpha, live);
+    FN(rebuild)(p, W, alpha);
+    for (int k = 0; k < p->n_lanes; k++) outcome.n_unconverged += state[k] != DONE;
+    return outcome;
+}
+
+#undef FN
+#undef V
+#undef M
+#undef NV
+#undef PER_V
+#undef AT_ZERO
+#undef AT_UPPER
+#undef DROPPED
+#undef EACH
+#undef INLINE
+#undef VBYTES
+#undef VARIANT

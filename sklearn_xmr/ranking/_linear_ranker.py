@@ -1,0 +1,159 @@
+"""Train the linear rankers of a label tree with the built-in solver."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
+from sklearn_xmr.ranking._dual_cd_fast import solve_label_tree
+from sklearn_xmr.utils._threads import effective_n_threads
+from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
+
+LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
+
+#: A task is a cluster with up to this many blocks of 16 children: enough to share the gathered rows, few
+#: enough to spread a wide cluster over threads. The kernel relies on the value 8.
+BLOCKS_PER_TASK = 8
+CHILDREN_PER_TASK = 16 * BLOCKS_PER_TASK
+
+#: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto".
+TINY_PROBLEM = 2**16
+LOOSE_TOL, TIGHT_TOL = 0.1, 1e-11
+#: float32 cannot resolve projected gradients below about this.
+FLOAT32_TOL = 1e-4
+
+
+@dataclass
+class LevelProblem:
+    """What one tree level learns from.
+
+    Parameters
+    ----------
+    child_ptr : ndarray of shape (n_parents + 1,), dtype int64
+        Children of each parent.
+    positives : csr_array of shape (n_samples, n_children)
+        Rows that are positive for each child.
+    rows : csr_array of shape (n_samples, n_parents)
+        Rows that train each parent's children. Must contain the parent's positives. A stored 1 makes
+        the row a negative of the children it is not positive for; a stored 2 restricts it to being a
+        positive.
+    """
+
+    child_ptr: np.ndarray
+    positives: sp.csr_array
+    rows: sp.csr_array
+
+
+def fit_linear_rankers(
+    X, problems, *, sample_weight, loss, C, positive_weight, negative_weight, bias, tol, max_iter,
+    weight_threshold, seed,
+):  # fmt: skip
+    """Solve every node's one-vs-rest problem.
+
+    Minimises  1/2 |w|^2 + C sum_i s_i v_i loss(y_i w.x_i)  for each node, where v_i is `positive_weight`
+    or `negative_weight`, s_i the sample weight, and x_i ends in the constant feature `bias`, whose weight
+    is regularised like the others (ALGORITHMS: Hsieh et al., ICML 2008).
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features)
+    problems : list of LevelProblem
+        Independent of each other; they are solved in one parallel loop.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Positive.
+    loss : {"squared_hinge", "hinge", "log_loss"}
+    C, positive_weight, negative_weight, bias : float
+    tol : float or "auto"
+        Largest violation of optimality, in units of the dual gradient.
+    max_iter : int
+        Passes over a cluster's rows.
+    weight_threshold : float
+        Weights smaller in absolute value are dropped; intercepts are kept.
+    seed : int
+        Of the order in which rows are visited.
+
+    Returns
+    -------
+    weights : list of ChunkedWeights
+        One per problem.
+    n_iter : int
+        Largest number of passes of any block.
+    n_unconverged : int
+        Number of nodes that `max_iter` stopped.
+    """
+    indptr, indices, data = as_kernel_csr(X)
+    n_samples = indptr.size - 1
+    if tol == "auto":
+        n_nodes = sum(int(problem.child_ptr[-1]) for problem in problems)
+        tol = TIGHT_TOL if n_samples * n_nodes <= TINY_PROBLEM else LOOSE_TOL
+    squares = np.concatenate([[0.0], np.cumsum(np.square(data, dtype=np.float64))])
+    levels, tasks, costs = [], [], []
+    for t, problem in enumerate(problems):
+        row_ptr, rows = as_kernel_csc(problem.rows)
+        flags = sp.csc_array(problem.rows).data
+        members = None if np.all(flags == 1) else (flags == 1).astype(np.uint8)
+        positive_ptr, positives = as_kernel_csc(problem.positives)
+        order, starts, sizes, parents = _tasks_of_level(problem.child_ptr, np.diff(positive_ptr))
+        levels.append((row_ptr, rows, members, positive_ptr, positives, order, problem.child_ptr))
+        tasks.append((np.full(starts.size, t), parents, starts, sizes))
+        costs.append(np.diff(row_ptr)[parents] * -(-sizes // 16))
+    level, parent, first, size = map(np.concatenate, zip(*tasks, strict=True))
+    settings = {
+        "loss": LOSSES[loss],
+        "max_iter": max_iter,
+        "is_double": tol < FLOAT32_TOL or loss == "log_loss",
+        "cost_positive": C * positive_weight,
+        "cost_negative": C * negative_weight,
+        "bias": bias,
+        "tol": tol,
+        "threshold": weight_threshold,
+        "seed": seed,
+    }
+    chunks, n_iter, n_unconverged = solve_label_tree(
+        indptr,
+        indices,
+        data,
+        X.shape[1],
+        np.diff(squares[indptr]) + bias**2,
+        None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=np.float32),
+        levels,
+        level.astype(np.int32),
+        parent.astype(np.int32),
+        first.astype(np.int64),
+        size.astype(np.int32),
+        np.argsort(-np.concatenate(costs), kind="stable"),
+        settings,
+        effective_n_threads(),
+    )
+    weights = [
+        ChunkedWeights(problem.child_ptr, *chunk, n_features=X.shape[1])
+        for problem, chunk in zip(problems, chunks, strict=True)
+    ]
+    return weights, n_iter, n_unconverged
+
+
+def _tasks_of_level(child_ptr, n_positives):
+    """Cut each cluster's children into tasks.
+
+    Children without positives are left out. The others come by falling number of positives, because
+    labels of one size need about the same number of passes and a block waits for its slowest lane.
+
+    Returns
+    -------
+    order : ndarray of int32
+        Children in the order of their blocks.
+    starts, sizes, parents : ndarray of shape (n_tasks,)
+        A task's children are ``order[start : start + size]``.
+    """
+    n_parents = child_ptr.size - 1
+    parent_of_child = np.repeat(np.arange(n_parents), np.diff(child_ptr))
+    order = np.lexsort((-n_positives, parent_of_child))
+    order = order[n_positives[order] > 0]
+    fan_outs = np.bincount(parent_of_child[order], minlength=n_parents)
+    n_tasks = -(-fan_outs // CHILDREN_PER_TASK)
+    parents = np.repeat(np.arange(n_parents), n_tasks)
+    number = np.arange(parents.size) - np.repeat(np.cumsum(n_tasks) - n_tasks, n_tasks)
+    starts = (np.cumsum(fan_outs) - fan_outs)[parents] + number * CHILDREN_PER_TASK
+    sizes = np.minimum(fan_outs[parents] - number * CHILDREN_PER_TASK, CHILDREN_PER_TASK)
+    return order.astype(np.int32), starts, sizes, parents
