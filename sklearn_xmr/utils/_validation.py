@@ -124,3 +124,67 @@ def as_kernel_csc(Y):
         np.ascontiguousarray(csc.indptr, dtype=np.int64),
         np.ascontiguousarray(csc.indices, dtype=np.int32),
     )
+
+
+def as_float32_csr(X):
+    """Validated X as the solver and the search read it.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix, sparse array} of shape (n_samples, n_features)
+
+    Returns
+    -------
+    X : csr_array of shape (n_samples, n_features), dtype float32
+
+    Raises
+    ------
+    ValueError
+        If a finite value overflows float32.
+    """
+    with np.errstate(over="ignore"):
+        csr = sp.csr_array(X, dtype=np.float32)
+    if csr.nnz and not np.isfinite(np.abs(csr.data).max()):
+        raise ValueError("X must fit into float32, got a value beyond 3.4e38.")
+    return csr
+
+
+def check_allowed_labels(labels, n_samples, n_labels):
+    """Bring an allowed-labels mask into the form that the search takes.
+
+    Parameters
+    ----------
+    labels : array-like of int of shape (n_allowed,), or {array-like, sparse matrix} of shape \
+            (n_samples, n_labels)
+        Label numbers allowed for every row, or an indicator of the labels allowed for each row.
+    n_samples, n_labels : int
+
+    Returns
+    -------
+    mask : csr_array of shape (1, n_labels) or (n_samples, n_labels)
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range or the indicator has another shape.
+    TypeError
+        If label numbers are not integers.
+    """
+    if sp.issparse(labels) or np.ndim(labels) == 2:
+        mask = check_label_matrix(labels, n_samples=n_samples, input_name="labels")
+        if mask.shape[1] != n_labels:
+            raise ValueError(f"labels must have {n_labels} columns, one per label, got shape {mask.shape}.")
+        return mask
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"labels must be label numbers (1-D) or an indicator (2-D), got {labels.ndim} dimension(s)."
+        )
+    if labels.size and labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got dtype {labels.dtype}.")
+    labels = np.unique(labels).astype(np.int64)
+    if labels.size and (labels[0] < 0 or labels[-1] >= n_labels):
+        raise ValueError(
+            f"labels must be in [0, {n_labels}), got {labels[0] if labels[0] < 0 else labels[-1]}."
+        )
+    return sp.csr_array((np.ones(labels.size, np.float32), labels, [0, labels.size]), shape=(1, n_labels))

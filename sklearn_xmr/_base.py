@@ -1,0 +1,381 @@
+"""The steps of fit and the public predictors, in the order in which they run."""
+
+import warnings
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+
+from sklearn_xmr._label_tree import LabelTree
+from sklearn_xmr.indexing import HierarchicalKMeans
+from sklearn_xmr.label_embedding import PIFA
+from sklearn_xmr.matching._beam_search import BeamSearch, topk_to_csr
+from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
+from sklearn_xmr.ranking._linear_ranker import LevelProblem
+from sklearn_xmr.ranking._score_transform import resolve_score_transform
+from sklearn_xmr.utils._sklearn_private import check_sample_weight, validate_estimator_params
+from sklearn_xmr.utils._targets import encode_targets
+from sklearn_xmr.utils._validation import as_float32_csr, check_allowed_labels, check_positive_int
+
+#: Raised when the fitted state changes shape; a model of a newer format is refused.
+FORMAT_VERSION = 1
+#: Rows that are ranked at once where every reached label is returned: bounds the dense work space.
+ROWS_PER_BLOCK = 4096
+
+
+def _yields_probabilities(estimator):
+    transform = estimator._score_transform()
+    if transform != "sigmoid":
+        raise AttributeError(
+            f"predict_proba needs score_transform='sigmoid', got {transform!r}: other transforms rank "
+            "but do not estimate probabilities."
+        )
+    return True
+
+
+class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
+    """Embed labels, index them in a tree, train a ranker per node, answer by beam search.
+
+    Subclasses define the parameters and `_fit_rankers`.
+    """
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the label tree and its rankers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features; computed with in float32. Scale matters: tf-idf rows of unit norm are a good start.
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Classes, or a multilabel indicator of zeros and ones (any dense or sparse container).
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row; a weight of 0 removes the row.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or y is malformed, their rows differ in number, y has no positive, or the label tree
+            does not match y. An earlier fit stays usable.
+        """
+        validate_estimator_params(self)
+        X_in = X
+        X = check_array(X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X")
+        Y, classes, form = encode_targets(y, X.shape[0])
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            used = np.flatnonzero(sample_weight)
+            if used.size == 0:
+                raise ValueError("sample_weight must be positive for at least one row, got only zeros.")
+            X, Y, sample_weight = X[used], Y[used], sample_weight[used]
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+        tree = self._index_labels(X, Y, sample_weight, seed)
+        transforms = resolve_score_transform(self._score_transform(), tree.n_levels)
+        weights, n_iter = self._train_levels(as_float32_csr(X), Y, tree, transforms, sample_weight, seed)
+
+        # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
+        validate_data(self, X_in, skip_check_array=True)
+        self.classes_ = classes
+        self.tree_ = tree
+        self.n_iter_ = n_iter
+        self.chunked_weights_ = weights
+        self._target_form = form
+        self._search = BeamSearch(tree, weights)
+        return self
+
+    def _index_labels(self, X, Y, sample_weight, seed):
+        """Step 1 and 2: the label tree, from the user's objects or the defaults."""
+        indexer = self.indexer
+        if not isinstance(indexer, LabelTree):
+            indexer = HierarchicalKMeans(random_state=seed) if indexer is None else clone(indexer)
+            # FrozenEstimator: fitted before, needs no embedding
+            if not hasattr(indexer, "tree_"):
+                if not hasattr(indexer, "fit"):
+                    raise TypeError(
+                        f"indexer must be a LabelTree or have fit(Z) and then tree_, got {indexer!r}."
+                    )
+                indexer.fit(self._embed_labels(X, Y, sample_weight))
+            indexer = getattr(indexer, "tree_", None)
+            if not isinstance(indexer, LabelTree):
+                raise TypeError(
+                    f"indexer must set tree_ to a LabelTree when fitted, {self.indexer!r} set "
+                    f"{type(indexer).__name__}."
+                )
+        if indexer.n_labels != Y.shape[1]:
+            raise ValueError(
+                f"The label tree has {indexer.n_labels} label(s), but y has {Y.shape[1]}; they must match."
+            )
+        return indexer
+
+    def _embed_labels(self, X, Y, sample_weight):
+        """Step 1: one vector per label."""
+        embedding = self.label_embedding
+        if embedding is None:
+            embedding = PIFA()
+        if not (hasattr(embedding, "fit") or hasattr(embedding, "fit_transform")):
+            Z = check_array(embedding, accept_sparse="csr", input_name="label_embedding")
+        else:
+            embedding = clone(embedding)
+            if hasattr(embedding, "set_output"):
+                embedding.set_output(transform="default")
+            weighted = sample_weight is not None and has_fit_parameter(embedding, "sample_weight")
+            arguments = {"sample_weight": sample_weight} if weighted else {}
+            if hasattr(embedding, "fit_transform"):
+                Z = embedding.fit_transform(X, Y, **arguments)
+            else:  # FrozenEstimator hides fit_transform
+                Z = embedding.fit(X, Y, **arguments).embedding_
+        if Z.shape[0] != Y.shape[1]:
+            raise ValueError(
+                f"label_embedding must give one row per label, got shape {Z.shape} for {Y.shape[1]} label(s)."
+            )
+        return Z
+
+    def _train_levels(self, X, Y, tree, transforms, sample_weight, seed):
+        """Steps 3 and 4: negatives and rankers of every level."""
+        schemes = resolve_negative_sampling(self.negative_sampling, tree.n_levels)
+        patterns = tree.propagate(Y)
+        weights, n_iter, n_unconverged = [], 1, 0
+
+        def predict_beam():
+            search = BeamSearch(tree, weights)
+            return search.topk(X, self.beam_width, self.beam_width, transforms[: len(weights)])[0]
+
+        def train(problems):
+            nonlocal n_iter, n_unconverged
+            trained, passes, unfinished = self._fit_rankers(X, problems, sample_weight, seed)
+            weights.extend(trained)
+            n_iter, n_unconverged = max(n_iter, passes), n_unconverged + unfinished
+
+        pending = []  # levels that wait for no matcher train together, which keeps all threads busy
+        for t, scheme in enumerate(schemes, start=1):
+            if t > 1 and scheme != "tfn" and pending:
+                train(pending)
+                pending = []
+            rows = training_rows(scheme, t, X.shape[0], patterns[t - 1], predict_beam)
+            pending.append(LevelProblem(tree.child_ptr[t - 1], patterns[t], rows))
+        train(pending)
+        if n_unconverged:
+            warnings.warn(
+                f"{n_unconverged} of {sum(tree.n_nodes[1:])} node problems did not reach tol in "
+                f"max_iter={self.max_iter} passes.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return weights, n_iter
+
+    # ------------------------------------------------------------------ predict
+
+    def predict_topk(self, X, k=5, *, beam_width=None, labels=None):
+        """Rank the best labels of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        k : int, default=5
+            Number of labels returned per row.
+        beam_width : int, default=None
+            Nodes kept per inner tree level; None takes the estimator's ``beam_width``.
+        labels : array-like of int of shape (n_allowed,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Labels that may be returned, for all rows or row by row. The search skips the others, so they
+            take no room in the beam. None allows all.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, k), dtype int32
+            Indices into ``classes_``, best first; equal scores go to the smaller index. -1 where fewer
+            than k labels were reached; mask it before indexing ``classes_``.
+        scores : ndarray of shape (n_samples, k), dtype float32
+            In (0, 1], -inf where fewer than k labels were reached.
+
+        Raises
+        ------
+        ValueError
+            If k or beam_width is below 1, X has another number of features than in fit, or ``labels`` is
+            out of range.
+        """
+        X = self._check_query(X)
+        return self._topk(X, check_positive_int(k, "k"), beam_width, labels)
+
+    def decision_function(self, X):
+        """Score labels for each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        scores : {ndarray, sparse matrix} of float32
+            For sparse multilabel y: CSR of shape (n_samples, n_labels), scores in (0, 1] of the labels
+            that the beam reached. For dense multilabel y: ndarray of that shape, score minus
+            ``threshold``, a label that was not reached having the score 0. For multiclass y: ndarray of
+            shape (n_samples, n_classes) of scores. For binary y: ndarray of shape (n_samples,), the
+            score of ``classes_[1]`` minus that of ``classes_[0]``.
+        """
+        scores = self._reached_scores(self._check_query(X))
+        form = self._target_form
+        if form.is_sparse:
+            return form.wrap(scores)
+        scores = scores.toarray()
+        if form.kind == "multilabel":
+            return scores - np.float32(self.threshold)
+        if form.kind == "binary":
+            return scores[:, -1] - scores[:, 0] if scores.shape[1] == 2 else scores[:, 0]
+        return scores
+
+    @available_if(_yields_probabilities)
+    def predict_proba(self, X):
+        """Estimate label probabilities; needs ``score_transform="sigmoid"``.
+
+        The probability of a label is the product of the sigmoids along its path. It is not calibrated.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        probabilities : {ndarray, sparse matrix}
+            Multilabel y: marginal probability of each label, CSR for sparse y (absent: not reached),
+            ndarray of values strictly between 0 and 1 for dense y. One-dimensional y: ndarray of shape
+            (n_samples, n_classes) whose rows sum to one.
+        """
+        scores = self._reached_scores(self._check_query(X))
+        form = self._target_form
+        if form.is_sparse:
+            return form.wrap(scores)
+        scores = scores.toarray().astype(np.float64)
+        tiny = np.finfo(np.float32)
+        if form.kind == "multilabel":
+            return np.clip(scores, tiny.tiny, 1 - tiny.epsneg)
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def predict(self, X):
+        """Predict label sets or classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        y : {ndarray, sparse matrix}
+            Multilabel y: indicator of the labels that score above ``threshold``, in the container of the
+            y of fit. One-dimensional y: the best class of each row.
+        """
+        X = self._check_query(X)
+        form = self._target_form
+        if form.kind != "multilabel":
+            return self.classes_[self._topk(X, 1)[0][:, 0]]
+        chosen = self._reached_scores(X)
+        chosen.data = (chosen.data > np.float32(self.threshold)).astype(np.int64)
+        chosen.eliminate_zeros()
+        return form.wrap(chosen) if form.is_sparse else chosen.toarray()
+
+    def score(self, X, y, sample_weight=None):
+        """Return the precision at 1: the share of rows whose best label is one of theirs.
+
+        For one-dimensional y this is the accuracy. For multilabel y it replaces the subset accuracy of
+        scikit-learn, which says nothing about a ranking.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            True classes or labels, in the form of the y of fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the mean.
+
+        Returns
+        -------
+        score : float
+            In [0, 1].
+        """
+        X = self._check_query(X)
+        best = self._topk(X, 1)[0][:, 0]
+        if self._target_form.kind == "multilabel":
+            Y = encode_targets(y, X.shape[0])[0]
+            if Y.shape[1] != self.classes_.size:
+                raise ValueError(f"y must have {self.classes_.size} columns, got shape {Y.shape}.")
+            hits = Y[np.arange(best.size), np.maximum(best, 0)] * (best >= 0)
+        else:
+            hits = self.classes_[best] == np.ravel(y)
+        return float(np.average(hits, weights=sample_weight))
+
+    # ------------------------------------------------------------------ helpers of the predictors
+
+    def _check_query(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
+        return as_float32_csr(X)
+
+    def _topk(self, X, k, beam_width=None, labels=None):
+        width = check_positive_int(self.beam_width if beam_width is None else beam_width, "beam_width")
+        mask = None if labels is None else check_allowed_labels(labels, X.shape[0], self.classes_.size)
+        transforms = resolve_score_transform(self._score_transform(), self.tree_.n_levels)
+        return self._search.topk(X, k, width, transforms, mask)
+
+    def _reached_scores(self, X):
+        """Scores of every label that the beam reaches, csr_array of shape (n_samples, n_labels)."""
+        n_labels = self.classes_.size
+        k = min(self._search.max_reached(self.beam_width), n_labels)
+        blocks = [
+            topk_to_csr(*self._topk(X[start : start + ROWS_PER_BLOCK], k), n_labels)
+            for start in range(0, X.shape[0], ROWS_PER_BLOCK)
+        ]
+        return sp.vstack(blocks, format="csr")
+
+    # ------------------------------------------------------------------ plumbing
+
+    @property
+    def coefs_(self):
+        """Weights of each level, list of csc_array of shape (n_features, n_nodes[t]), made on request."""
+        check_is_fitted(self)
+        return [weights.to_csc() for weights in self.chunked_weights_]
+
+    @property
+    def intercepts_(self):
+        """Intercepts of each level; -inf for a node that had no positive row."""
+        check_is_fitted(self)
+        return [weights.intercepts for weights in self.chunked_weights_]
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        if state.pop("_search", None) is not None:  # addresses do not travel
+            state["_format_version"] = FORMAT_VERSION
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_format_version", None)
+        if version is not None and version > FORMAT_VERSION:
+            raise ValueError(
+                f"This model has format {version}, this version of sklearn-xmr reads up to "
+                f"{FORMAT_VERSION}; install a newer one."
+            )
+        super().__setstate__(state)
+        if version is not None:
+            self._search = BeamSearch(self.tree_, self.chunked_weights_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,196 @@
+"""XRLinearClassifier: recursive linear matcher and ranker."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from sklearn_xmr._base import BaseXMRClassifier
+from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
+from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
+from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
+
+
+class XRLinearClassifier(BaseXMRClassifier):
+    """Extreme multilabel ranking with linear models down a label tree (XR-Linear).
+
+    ``fit`` embeds the labels, clusters them into a tree and trains one linear one-vs-rest model per tree
+    node. A node learns from the rows that concern its parent, so its negatives are the hard ones: rows of
+    sibling labels. ``predict_topk`` walks the tree with a beam and returns the best labels with scores.
+
+    Read more in the :ref:`User Guide <xr_linear>`.
+
+    Parameters
+    ----------
+    label_embedding : object or array-like of shape (n_labels, n_dims), default=None
+        Represents each label by a vector: anything with ``fit_transform(X, Y)`` that returns one row per
+        label, such as `PII` or ``make_pipeline(PIFA(), TruncatedSVD(128))``, or such an array. None uses
+        `PIFA`. Not used where ``indexer`` is a tree or already fitted.
+    indexer : object or LabelTree, default=None
+        Clusters the label vectors: anything whose ``fit(Z)`` sets ``tree_`` to a `LabelTree`; a fitted one
+        in `sklearn.frozen.FrozenEstimator`; or a `LabelTree`. None uses `HierarchicalKMeans` with its
+        defaults.
+    ranker : estimator, default=None
+        A linear classifier of scikit-learn (``coef_``, ``intercept_``) to fit every node with, in place of
+        the built-in solver. Much slower; ``loss``, ``C``, the class weights, ``bias``, ``tol`` and
+        ``max_iter`` are then not used.
+    loss : {"squared_hinge", "hinge", "log_loss"}, default="squared_hinge"
+        Loss of a node's binary problem.
+    C : float, default=1.0
+        Inverse regularisation strength, multiplying the sum of losses.
+    positive_weight, negative_weight : float, default=1.0
+        Multiply C for a node's positive and negative rows.
+    bias : float, default=1.0
+        Value of the constant feature whose weight is the intercept; it is regularised like any other.
+        0 fits no intercept.
+    negative_sampling : {"tfn", "man", "tfn+man"} or list of these, default="tfn"
+        Rows that train the children of a node. ``"tfn"``, teacher forcing: rows with a true label below
+        the node. ``"man"``, matcher-aware: rows that the levels above send to the node, and its children's
+        positives. ``"tfn+man"``: both. A list has one entry per tree level.
+    weight_threshold : float, default=0.1
+        Weights of smaller absolute value are dropped after training. 0 keeps all.
+    beam_width : int, default=10
+        Nodes kept per inner tree level in prediction. Wider is more accurate and slower.
+    score_transform : {"auto", "sigmoid", "l1_hinge", "l2_hinge", "l3_hinge", "l4_hinge", "identity"} or \
+            list of these, default="auto"
+        Turns a node's margin s into its factor of the path score: sigmoid 1 / (1 + exp(-s)), hinge
+        exp(-max(0, 1 - s)**q), or s itself, ignoring the path above (scores then leave through a sigmoid).
+        ``"auto"`` is ``"sigmoid"`` for log loss and ``"l3_hinge"`` otherwise. A list has one entry per
+        level.
+    threshold : float, default=0.5
+        ``predict`` returns the labels that score above it (multilabel y).
+    tol : float or "auto", default="auto"
+        Largest violation of optimality at which a node's solver stops, in units of the dual gradient.
+        ``"auto"`` is 0.1, at which rankings no longer change, and 1e-11 for tiny problems (at most 65,536
+        pairs of a row and a node), where precision is free. Below 1e-4 the solver computes in float64.
+    max_iter : int, default=200
+        Largest number of passes over a cluster's rows.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the default indexer and the order in which the solver visits rows. Results do not depend on
+        the number of threads.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels,)
+        Class of each label for one-dimensional y; ``arange(n_labels)`` for an indicator.
+    tree_ : LabelTree
+        The label tree. Pass it as ``indexer`` to reuse it.
+    chunked_weights_ : list of ChunkedWeights
+        Weights of each tree level in the layout that prediction reads.
+    coefs_ : list of csc_array of shape (n_features, n_nodes)
+        The same weights, one matrix per level; a copy made on request.
+    intercepts_ : list of ndarray of shape (n_nodes,)
+        Intercepts of each level, -inf for a node without positive rows, which is never predicted.
+    n_iter_ : int
+        Largest number of solver passes over a cluster.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string column names.
+
+    See Also
+    --------
+    HierarchicalKMeans : The default indexer.
+    PIFA : The default label embedding.
+
+    Notes
+    -----
+    A node's problem is  min_w  1/2 ||w||^2 + C sum_i v_i loss(y_i w.x_i)  with v_i the product of the sample
+    weight and the class weight. It is solved by dual coordinate descent [2]_ on 16 sibling labels at a
+    time. Threads come from OpenMP: bound them by ``OMP_NUM_THREADS`` or threadpoolctl.
+
+    References
+    ----------
+    .. [1] H.-F. Yu, K. Zhong, J. Zhang, W.-C. Chang, I. S. Dhillon, "PECOS: Prediction for Enormous and
+       Correlated Output Spaces", JMLR 2022.
+    .. [2] C.-J. Hsieh, K.-W. Chang, C.-J. Lin, S. S. Keerthi, S. Sundararajan, "A Dual Coordinate Descent
+       Method for Large-scale Linear SVM", ICML 2008.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.preprocessing import MultiLabelBinarizer
+    >>> from sklearn_xmr import XRLinearClassifier
+    >>> texts = ["red apple pie", "green apple tart", "fast red car", "green electric car"]
+    >>> tags = [["fruit", "red"], ["fruit", "green"], ["car", "red"], ["car", "green"]]
+    >>> binarizer = MultiLabelBinarizer(sparse_output=True)
+    >>> X, Y = TfidfVectorizer().fit_transform(texts), binarizer.fit_transform(tags)
+    >>> classifier = XRLinearClassifier(random_state=0).fit(X, Y)
+    >>> labels, scores = classifier.predict_topk(X, k=2)
+    >>> [sorted(binarizer.classes_[row].tolist()) for row in labels]
+    [['fruit', 'red'], ['fruit', 'green'], ['car', 'red'], ['car', 'green']]
+    """
+
+    _parameter_constraints = {
+        "label_embedding": [HasMethods("fit_transform"), HasMethods("fit"), "array-like", "sparse matrix", None],
+        "indexer": [HasMethods("fit"), HasMethods("propagate"), None],
+        "ranker": [HasMethods("fit"), None],
+        "loss": [StrOptions(set(LOSSES))],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "positive_weight": [Interval(Real, 0, None, closed="neither")],
+        "negative_weight": [Interval(Real, 0, None, closed="neither")],
+        "bias": [Interval(Real, 0, None, closed="left")],
+        "negative_sampling": [str, list, tuple],
+        "weight_threshold": [Interval(Real, 0, None, closed="left")],
+        "beam_width": [Interval(Integral, 1, None, closed="left")],
+        "score_transform": [str, list, tuple],
+        "threshold": [Interval(Real, 0, 1, closed="both")],
+        "tol": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        label_embedding=None,
+        indexer=None,
+        *,
+        ranker=None,
+        loss="squared_hinge",
+        C=1.0,
+        positive_weight=1.0,
+        negative_weight=1.0,
+        bias=1.0,
+        negative_sampling="tfn",
+        weight_threshold=0.1,
+        beam_width=10,
+        score_transform="auto",
+        threshold=0.5,
+        tol="auto",
+        max_iter=200,
+        random_state=None,
+    ):
+        self.label_embedding = label_embedding
+        self.indexer = indexer
+        self.ranker = ranker
+        self.loss = loss
+        self.C = C
+        self.positive_weight = positive_weight
+        self.negative_weight = negative_weight
+        self.bias = bias
+        self.negative_sampling = negative_sampling
+        self.weight_threshold = weight_threshold
+        self.beam_width = beam_width
+        self.score_transform = score_transform
+        self.threshold = threshold
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def _score_transform(self):
+        if isinstance(self.score_transform, str) and self.score_transform == "auto":
+            return "sigmoid" if self.loss == "log_loss" and self.ranker is None else "l3_hinge"
+        return self.score_transform
+
+    def _fit_rankers(self, X, problems, sample_weight, seed):
+        """Train independent levels; returns their weights, the passes and the unconverged nodes."""
+        if self.ranker is not None:
+            weights = fit_estimator_rankers(
+                X, problems, estimator=self.ranker, sample_weight=sample_weight,
+                weight_threshold=self.weight_threshold,
+            )  # fmt: skip
+            return weights, 1, 0
+        return fit_linear_rankers(
+            X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
+            positive_weight=self.positive_weight, negative_weight=self.negative_weight, bias=self.bias,
+            tol=self.tol, max_iter=self.max_iter, weight_threshold=self.weight_threshold, seed=np.uint64(seed),
+        )  # fmt: skip

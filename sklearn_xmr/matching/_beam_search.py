@@ -1,0 +1,93 @@
+"""Beam search over the trained levels of a label tree."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_xmr.matching._beam_search_fast import LevelKernel, beam_search_csr
+from sklearn_xmr.utils._threads import effective_n_threads
+from sklearn_xmr.utils._validation import as_kernel_csr
+
+#: The kernel keeps its level table on the stack.
+MAX_LEVELS = 64
+
+
+class BeamSearch:
+    """Ranks labels, or the nodes of an inner level, by walking the tree from the root.
+
+    Holds addresses into the weights, so it is made anew after loading a model and never stored.
+
+    Parameters
+    ----------
+    tree : LabelTree
+    weights : list of ChunkedWeights
+        Of the top levels; the last one's children are ranked. With as many as the tree has levels,
+        these are labels.
+    """
+
+    def __init__(self, tree, weights):
+        if len(weights) > MAX_LEVELS:
+            raise ValueError(f"A label tree may have at most {MAX_LEVELS} levels, got {len(weights)}.")
+        self.tree = tree
+        reaches_labels = len(weights) == tree.n_levels
+        self.max_copies = int(np.bincount(tree.slot_labels).max()) if reaches_labels else 1
+        self.levels = [
+            LevelKernel(level, tree.slot_labels if reaches_labels and t == len(weights) - 1 else None)
+            for t, level in enumerate(weights)
+        ]
+
+    def topk(self, X, k, beam_width, transforms, mask=None):
+        """Best k labels (or nodes of the last level) of each row.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse array} of shape (n_samples, n_features)
+            Validated.
+        k : int
+        beam_width : int
+            Nodes kept per inner level.
+        transforms : list of tuple of (int, int)
+            Kind and power of each level's score transform, see `resolve_score_transform`.
+        mask : csr_array of shape (1, n_labels) or (n_samples, n_labels), default=None
+            Labels that may be returned; one row stands for all. Nodes without an allowed label below
+            them take no room in the beam.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, k), dtype int32
+            Best first, ties to the smaller number, -1 where there are fewer.
+        scores : ndarray of shape (n_samples, k), dtype float32
+            In (0, 1], -inf where there are fewer.
+        """
+        indptr, indices, data = as_kernel_csr(X)
+        n_samples = indptr.size - 1
+        masks = None
+        if mask is not None:
+            patterns = self.tree.propagate(mask)[1 : len(self.levels) + 1]
+            masks = [as_kernel_csr(_sorted(pattern))[:2] for pattern in patterns]
+        labels = np.empty((n_samples, k), dtype=np.int32)
+        scores = np.empty((n_samples, k), dtype=np.float32)
+        n_threads = 1 if n_samples == 1 else effective_n_threads()
+        beam_search_csr(
+            self.levels, transforms, masks, indptr, indices, data, beam_width, self.max_copies,
+            labels, scores, n_threads,
+        )  # fmt: skip
+        return labels, scores
+
+    def max_reached(self, beam_width):
+        """Upper bound of the number of labels that a search can reach."""
+        fan_outs = np.sort(np.diff(self.tree.child_ptr[len(self.levels) - 1]))
+        return int(fan_outs[-beam_width:].sum())
+
+
+def topk_to_csr(labels, scores, n_labels):
+    """Ranked lists as a csr_array of shape (n_samples, n_labels): column order, padding dropped."""
+    found = labels >= 0
+    indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+    matrix = sp.csr_array((scores[found], labels[found], indptr), shape=(labels.shape[0], n_labels))
+    matrix.sort_indices()
+    return matrix
+
+
+def _sorted(pattern):
+    pattern.sort_indices()
+    return pattern

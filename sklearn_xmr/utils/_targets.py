@@ -1,0 +1,95 @@
+"""Every form of y that scikit-learn knows for classification, as one label matrix, and back."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.multiclass import check_classification_targets
+
+from sklearn_xmr.utils._validation import check_label_matrix
+
+
+@dataclass(frozen=True)
+class TargetForm:
+    """What y looked like, so that answers can look the same.
+
+    Attributes
+    ----------
+    kind : {"binary", "multiclass", "multilabel"}
+        One-dimensional with at most two classes, with more, or an indicator matrix.
+    is_sparse, is_sparray : bool
+        Whether y was sparse, and whether a sparse array rather than a sparse matrix.
+    """
+
+    kind: str
+    is_sparse: bool = False
+    is_sparray: bool = False
+
+    def wrap(self, matrix):
+        """A csr_array as the sparse container that y came in."""
+        return matrix if self.is_sparray else sp.csr_matrix(matrix)
+
+
+def encode_targets(y, n_samples):
+    """Label matrix of a classification target.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+        Class of each row, or multilabel indicator.
+    n_samples : int
+        Number of rows of X.
+
+    Returns
+    -------
+    Y : csr_array of shape (n_samples, n_labels), dtype float32
+        Ones where the row has the label.
+    classes : ndarray of shape (n_labels,)
+        Class of each column; for an indicator its column numbers.
+    form : TargetForm
+
+    Raises
+    ------
+    ValueError
+        If y is missing, continuous, multioutput, not binary where it is an indicator, holds no
+        positive at all, or has another number of rows than X.
+    """
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None.")
+    if sp.issparse(y):
+        Y = check_label_matrix(y, n_samples=n_samples)
+        form = TargetForm("multilabel", is_sparse=True, is_sparray=isinstance(y, sp.sparray))
+        return _not_empty(Y), np.arange(Y.shape[1]), form
+    y = np.asarray(y) if not hasattr(y, "iloc") else y.to_numpy()
+    if y.ndim == 2 and y.shape[1] == 1:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+            "(n_samples,), for example using ravel().",
+            DataConversionWarning,
+            stacklevel=4,
+        )
+        y = y.ravel()
+    if y.ndim == 0 or y.shape[0] != n_samples:
+        raise ValueError(
+            f"X and y must have the same number of rows, got {n_samples} rows in X and y of shape {y.shape}."
+        )
+    if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
+        raise ValueError("Input y contains NaN or infinity.")
+    if y.ndim == 2:
+        Y = check_label_matrix(y, n_samples=n_samples)
+        return _not_empty(Y), np.arange(Y.shape[1]), TargetForm("multilabel")
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    Y = sp.csr_array(
+        (np.ones(n_samples, np.float32), codes.astype(np.int32), np.arange(n_samples + 1)),
+        shape=(n_samples, classes.size),
+    )
+    return Y, classes, TargetForm("binary" if classes.size <= 2 else "multiclass")
+
+
+def _not_empty(Y):
+    if Y.nnz == 0:
+        raise ValueError(f"y holds no positive label at all (shape {Y.shape}): there is nothing to learn.")
+    return Y
