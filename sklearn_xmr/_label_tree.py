@@ -166,7 +166,8 @@ class LabelTree:
         if not paths:
             raise ValueError("paths must hold one path per label, got none.")
         depth = max(map(len, paths))
-        padded = [path + (None,) * (depth - len(path)) for path in paths]
+        padding = object()  # equal to no group of the user's
+        padded = [(*path, *(padding for _ in range(depth - len(path)))) for path in paths]
         parents = np.zeros(len(paths), dtype=np.int64)
         groups: list[np.ndarray] = []  # parent of each node, level by level
         for t in range(depth):
@@ -354,13 +355,14 @@ class LabelTree:
         patterns = [level]
         for t in range(self.n_levels, 0, -1):
             parents = self.parent_of(t)
-            level = sp.csr_array(
-                (level.data, parents[level.indices], level.indptr),
-                shape=(level.shape[0], self.n_nodes[t - 1]),
-                copy=True,  # duplicates are summed in place
+            level = _pattern(
+                sp.csr_array(
+                    (level.data, parents[level.indices], level.indptr),
+                    shape=(level.shape[0], self.n_nodes[t - 1]),
+                    copy=True,  # duplicates are summed in place
+                )
             )
-            patterns.append(_pattern(level))
-            level = patterns[-1]
+            patterns.append(level)
         return patterns[::-1]
 
     # ------------------------------------------------------------------ checks and plumbing
@@ -386,6 +388,11 @@ class LabelTree:
             )
 
     def _check_labels(self):
+        if self.n_labels > self.slot_labels.size:
+            raise ValueError(
+                "slot_labels must hold every label from 0 up: the largest is "
+                f"{self.n_labels - 1}, but there are only {self.slot_labels.size} entries."
+            )
         counts = np.bincount(self.slot_labels[self.slot_labels >= 0], minlength=self.n_labels)
         if self.slot_labels.min() < 0 or np.any(counts == 0):
             missing = np.flatnonzero(counts == 0)
@@ -399,6 +406,20 @@ class LabelTree:
         if name in self.__dict__:
             raise AttributeError(f"LabelTree is immutable; cannot set {name!r}.")
         super().__setattr__(name, value)
+
+    def __delattr__(self, name):
+        raise AttributeError(f"LabelTree is immutable; cannot delete {name!r}.")
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for array in (*self.child_ptr, self.slot_labels):
+            array.flags.writeable = False  # pickles do not keep it
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
 
     def __eq__(self, other):
         if not isinstance(other, LabelTree):
@@ -423,13 +444,15 @@ def _read_only(values, dtype):
     array = np.array(values)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"A label tree is made of integers, got dtype {array.dtype}.")
+    if array.size and array.max() > np.iinfo(dtype).max:
+        raise ValueError(f"A label tree holds numbers up to {np.iinfo(dtype).max}, got {array.max()}.")
     array = array.astype(dtype)
     array.flags.writeable = False
     return array
 
 
 def _pattern(matrix):
-    """Canonical CSR with every stored value 1."""
+    """Canonical CSR with every stored value 1; changes `matrix`."""
     matrix.sum_duplicates()
     return sp.csr_array(
         (np.ones(matrix.nnz, np.float32), matrix.indices.astype(np.int32, copy=False), matrix.indptr),

@@ -1,0 +1,361 @@
+"""Recursive balanced 2-means of label vectors.
+
+Sums of vectors are held in fixed point (int64). Integer addition is exact in any order, so labels that
+change sides are moved from one sum to the other without drift, threads may add up in any order, and the
+tree is the same for every number of threads.
+"""
+
+from cython.parallel cimport prange
+from libc.math cimport sqrt
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from sklearn_xmr.utils._openmp_helpers cimport omp_get_thread_num
+from sklearn_xmr.utils._ordered_keys cimport key_identifier, pack_key, select_largest
+
+
+# Fewer stored values than this are walked faster than a second thread wakes up.
+cdef int64_t MIN_PARALLEL_NNZ = 1 << 16
+
+
+# Label vectors: CSR, or dense rows where `indices` is NULL. Row l counts as factors[l] * data[row l].
+cdef struct Rows:
+    const int64_t* indptr
+    const int32_t* indices
+    const float* data
+    const double* factors
+    int64_t n_columns
+    double scale  # of the fixed-point sums
+
+
+# Working memory of one thread. All zero between nodes; a node with few nonzeros cleans up after itself
+# by its list of touched columns, so deep nodes cost no more than their own nonzeros.
+cdef struct Scratch:
+    float* direction     # (n_columns,)
+    int64_t* sums        # (n_columns, 2): sums of the left and of the right half
+    int32_t* touched     # (n_columns,)
+    uint8_t* seen        # (n_columns,)
+    int64_t n_touched
+
+
+cdef inline double project_row(const Rows* rows, int64_t label, const float* direction) noexcept nogil:
+    """<direction, row>, in fixed lanes so that the compiler may keep several sums in flight."""
+    cdef int64_t p = rows.indptr[label], end = rows.indptr[label + 1], j
+    cdef const float* x = rows.data + p
+    cdef const int32_t* column
+    cdef float lane[8]
+    cdef float a = 0, b = 0, c = 0, d = 0
+    cdef int64_t n = end - p
+    if rows.indices != NULL:
+        column = rows.indices + p
+        for j in range(0, n - 3, 4):
+            a += x[j] * direction[column[j]]
+            b += x[j + 1] * direction[column[j + 1]]
+            c += x[j + 2] * direction[column[j + 2]]
+            d += x[j + 3] * direction[column[j + 3]]
+        for j in range(n - n % 4, n):
+            a += x[j] * direction[column[j]]
+    else:
+        memset(lane, 0, sizeof(lane))
+        for j in range(0, n - 7, 8):
+            lane[0] += x[j] * direction[j]
+            lane[1] += x[j + 1] * direction[j + 1]
+            lane[2] += x[j + 2] * direction[j + 2]
+            lane[3] += x[j + 3] * direction[j + 3]
+            lane[4] += x[j + 4] * direction[j + 4]
+            lane[5] += x[j + 5] * direction[j + 5]
+            lane[6] += x[j + 6] * direction[j + 6]
+            lane[7] += x[j + 7] * direction[j + 7]
+        for j in range(n - n % 8, n):
+            a += x[j] * direction[j]
+        a += lane[0] + lane[4]
+        b = lane[1] + lane[5]
+        c = lane[2] + lane[6]
+        d = lane[3] + lane[7]
+    return ((a + b) + (c + d)) * rows.factors[label]
+
+
+cdef void project_members(
+    const Rows* rows, const float* direction, const int32_t* members, uint64_t* keys, int64_t begin,
+    int64_t end,
+) noexcept nogil:
+    """Keys whose largest are the members for the left half: smallest projection, then smallest label."""
+    cdef int64_t i
+    for i in range(begin, end):
+        keys[i] = pack_key(<float> -project_row(rows, members[i], direction), <uint32_t> members[i])
+
+
+cdef void add_to_direction(const Rows* rows, int64_t label, double sign, float* direction) noexcept nogil:
+    cdef int64_t p, first = rows.indptr[label]
+    for p in range(first, rows.indptr[label + 1]):
+        direction[rows.indices[p] if rows.indices != NULL else p - first] += <float> (
+            sign * rows.factors[label] * rows.data[p]
+        )
+
+
+cdef int64_t update_sums(
+    const Rows* rows, Scratch* scratch, const uint64_t* keys, uint8_t* sides, int64_t n_left,
+    int64_t begin, int64_t end, bint fresh, bint sweep,
+) noexcept nogil:
+    """Put the labels of keys[begin:end] on their new sides; return how many changed.
+
+    On `fresh` sums every label is added, else only those that changed sides are moved.
+    """
+    cdef int64_t i, p, first, column, value, label, n_changed = 0
+    cdef uint8_t side
+    cdef double factor
+    cdef int64_t* sums = scratch.sums
+    for i in range(begin, end):
+        label = key_identifier(keys[i])
+        side = i >= n_left
+        if not fresh and sides[label] == side:
+            continue
+        n_changed += 1
+        sides[label] = side
+        first = rows.indptr[label]
+        factor = rows.factors[label] * rows.scale
+        for p in range(first, rows.indptr[label + 1]):
+            column = rows.indices[p] if rows.indices != NULL else p - first
+            value = <int64_t> (rows.data[p] * factor)
+            sums[2 * column + side] += value
+            if not fresh:
+                sums[2 * column + 1 - side] -= value
+            elif not sweep and not scratch.seen[column]:
+                scratch.seen[column] = 1
+                scratch.touched[scratch.n_touched] = <int32_t> column
+                scratch.n_touched += 1
+    return n_changed
+
+
+cdef void merge_sums(Scratch* scratch, int64_t n_columns, int n_threads) noexcept nogil:
+    """Add the sums of the other threads to those of the first, and clear them."""
+    cdef int64_t j
+    cdef int t
+    for j in prange(2 * n_columns, schedule="static", num_threads=n_threads):
+        for t in range(1, n_threads):
+            scratch[0].sums[j] += scratch[t].sums[j]
+            scratch[t].sums[j] = 0
+
+
+cdef double update_direction(
+    Scratch* scratch, double scale, int64_t n_left, int64_t n_right, bint spherical, bint sweep
+) noexcept nogil:
+    """Direction from the left to the right centre; return the objective, to be maximised."""
+    cdef int64_t i, j
+    cdef double left = 0, right = 0, weight_left, weight_right, value
+    for i in range(scratch.n_touched):
+        j = i if sweep else scratch.touched[i]
+        value = scratch.sums[2 * j] / scale
+        left += value * value
+        value = scratch.sums[2 * j + 1] / scale
+        right += value * value
+    if spherical:
+        left, right = sqrt(left), sqrt(right)
+        weight_left = 1 / left if left > 0 else 0
+        weight_right = 1 / right if right > 0 else 0
+    else:
+        weight_left, weight_right = 1.0 / n_left, 1.0 / n_right
+        left, right = left * weight_left, right * weight_right
+    for i in range(scratch.n_touched):
+        j = i if sweep else scratch.touched[i]
+        scratch.direction[j] = <float> (
+            scratch.sums[2 * j + 1] / scale * weight_right - scratch.sums[2 * j] / scale * weight_left
+        )
+    return left + right
+
+
+cdef void clear(Scratch* scratch, int64_t n_columns, bint sweep) noexcept nogil:
+    cdef int64_t i, j
+    if sweep:
+        memset(scratch.direction, 0, n_columns * sizeof(float))
+        memset(scratch.sums, 0, 2 * n_columns * sizeof(int64_t))
+    else:
+        for i in range(scratch.n_touched):
+            j = scratch.touched[i]
+            scratch.direction[j] = 0
+            scratch.sums[2 * j] = scratch.sums[2 * j + 1] = 0
+            scratch.seen[j] = 0
+    scratch.n_touched = 0
+
+
+cdef int split_node(
+    const Rows* rows, Scratch* scratch, int32_t* members, int64_t n, int64_t n_left, int32_t* buffer,
+    uint64_t* keys, uint8_t* sides, uint8_t* best_sides, const int64_t* seeds, int n_init,
+    bint spherical, int max_iter, int n_threads,
+) noexcept nogil:
+    """Reorder `members`: the left half first, each half by label. Return the most passes of a start."""
+    cdef int64_t nnz = 0, i, n_changed, n_blocks = 1
+    cdef int start, n_pass, most = 0
+    cdef int block, thread
+    cdef bint sweep
+    cdef double objective = 0, best = -1
+    for i in range(n):
+        nnz += rows.indptr[members[i] + 1] - rows.indptr[members[i]]
+    sweep = nnz >= rows.n_columns
+    if n_threads > 1 and sweep and nnz >= MIN_PARALLEL_NNZ:
+        n_blocks = min(n, 16 * n_threads)
+    for start in range(n_init):
+        add_to_direction(rows, members[seeds[2 * start]], 1, scratch.direction)
+        add_to_direction(rows, members[seeds[2 * start + 1]], -1, scratch.direction)
+        if sweep:
+            scratch.n_touched = rows.n_columns
+        for n_pass in range(max_iter):
+            if n_blocks == 1:
+                project_members(rows, scratch.direction, members, keys, 0, n)
+                select_largest(keys, n, n_left)
+                n_changed = update_sums(
+                    rows, scratch, keys, sides, n_left, 0, n, n_pass == 0, sweep
+                )
+            else:
+                for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
+                    project_members(
+                        rows, scratch.direction, members, keys, block * n // n_blocks,
+                        (block + 1) * n // n_blocks,
+                    )
+                select_largest(keys, n, n_left)
+                n_changed = 0
+                for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
+                    thread = omp_get_thread_num()
+                    n_changed += update_sums(
+                        rows, &scratch[thread], keys, sides, n_left, block * n // n_blocks,
+                        (block + 1) * n // n_blocks, n_pass == 0, sweep,
+                    )
+                merge_sums(scratch, rows.n_columns, n_threads)
+            most = max(most, n_pass + 1)
+            if n_changed == 0:
+                break
+            objective = update_direction(
+                scratch, rows.scale, n_left, n - n_left, spherical, sweep
+            )
+        clear(scratch, rows.n_columns, sweep)
+        if n_init > 1 and objective > best:
+            best = objective
+            for i in range(n):
+                best_sides[members[i]] = sides[members[i]]
+    order_halves(members, n, n_left, best_sides if n_init > 1 else sides, buffer)
+    return most
+
+
+cdef void order_halves(
+    int32_t* members, int64_t n, int64_t n_left, const uint8_t* sides, int32_t* buffer
+) noexcept nogil:
+    """Stable partition: the order by label survives in each half."""
+    cdef int64_t i, left = 0, right = n_left
+    for i in range(n):
+        if sides[members[i]]:
+            buffer[right] = members[i]
+            right += 1
+        else:
+            buffer[left] = members[i]
+            left += 1
+    memcpy(members, buffer, n * sizeof(int32_t))
+
+
+def split_labels(
+    const int64_t[::1] indptr,
+    const int32_t[::1] indices,
+    const float[::1] data,
+    const double[::1] factors,
+    double scale,
+    int64_t n_columns,
+    const int64_t[::1] leaf_ptr,
+    const int64_t[:, :, ::1] seeds,
+    bint spherical,
+    int max_iter,
+    int32_t[::1] members,
+    int n_threads,
+):
+    """Halve the members again and again until the leaves are reached.
+
+    A node of n members is halved by Lloyd's algorithm under the constraint of balance: members are
+    ordered by (<direction, row>, label), the first half goes left, and the direction becomes the
+    difference of the two centres; it starts as the difference of two member rows.
+
+    Parameters
+    ----------
+    indptr, indices, data : arrays of a CSR matrix of shape (n_labels, n_columns)
+        For dense rows `indices` is empty, `data` the flattened matrix and `indptr` steps by n_columns.
+    factors : array of shape (n_labels,)
+        Row l counts as ``factors[l] * row``.
+    scale : float
+        Factor of the fixed-point sums, a power of two; the absolute sum over all labels of a column
+        times `scale` must stay below 2 ** 63.
+    n_columns : int
+    leaf_ptr : array of shape (2 ** depth + 1,)
+        Leaf k gets the members at ``leaf_ptr[k]`` to ``leaf_ptr[k + 1] - 1``.
+    seeds : array of shape (2 ** depth - 1, n_init, 2)
+        Positions among the members of the two starting rows, node by node from the root down.
+    spherical : bool
+        Whether centres are sums of unit length, else means.
+    max_iter : int
+        Most passes over the members of a node.
+    members : array of shape (leaf_ptr[-1],)
+        Labels in ascending order; on return in the order of the leaves, ascending within each.
+    n_threads : int
+        Most threads; small problems take one.
+
+    Returns
+    -------
+    n_passes : ndarray of shape (2 ** depth - 1,), dtype int32
+        Passes of each node (of its longest start).
+    """
+    cdef int64_t n_leaves = leaf_ptr.shape[0] - 1, n_nodes = 1, n_labels = factors.shape[0]
+    cdef int n_init = <int> seeds.shape[1]
+    if data.shape[0] < MIN_PARALLEL_NNZ:
+        n_threads = 1
+    direction = np.zeros((n_threads, n_columns), dtype=np.float32)
+    sums = np.zeros((n_threads, n_columns, 2), dtype=np.int64)
+    touched = np.empty((n_threads, n_columns), dtype=np.int32)
+    seen = np.zeros((n_threads, n_columns), dtype=np.uint8)
+    cdef float[:, ::1] direction_view = direction
+    cdef int64_t[:, :, ::1] sums_view = sums
+    cdef int32_t[:, ::1] touched_view = touched
+    cdef uint8_t[:, ::1] seen_view = seen
+    cdef uint8_t[::1] scratch_memory = np.zeros(n_threads * sizeof(Scratch), dtype=np.uint8)
+    cdef uint64_t[::1] keys = np.empty(members.shape[0], dtype=np.uint64)
+    cdef int32_t[::1] buffer = np.empty(members.shape[0], dtype=np.int32)
+    cdef uint8_t[:, ::1] sides = np.empty((2, n_labels), dtype=np.uint8)
+    n_passes = np.zeros(n_leaves - 1, dtype=np.int32)
+    cdef int32_t[::1] n_passes_view = n_passes
+    cdef Scratch* scratch = <Scratch*> &scratch_memory[0]
+    cdef Rows rows
+    cdef int64_t node, step, begin
+    cdef int t, threads_inside
+    rows.indptr = &indptr[0]
+    rows.indices = &indices[0] if indices.shape[0] > 0 else NULL
+    rows.data = &data[0]
+    rows.factors = &factors[0]
+    rows.n_columns = n_columns
+    rows.scale = scale
+    for t in range(n_threads):
+        scratch[t].direction = &direction_view[t, 0]
+        scratch[t].sums = &sums_view[t, 0, 0]
+        scratch[t].touched = &touched_view[t, 0]
+        scratch[t].seen = &seen_view[t, 0]
+        scratch[t].n_touched = 0
+    with nogil:
+        while n_nodes < n_leaves:
+            step = n_leaves // n_nodes
+            if n_nodes < n_threads:  # too few nodes to share out: share out the members of each
+                for node in range(n_nodes):
+                    begin = leaf_ptr[node * step]
+                    n_passes_view[n_nodes - 1 + node] = split_node(
+                        &rows, scratch, &members[begin], leaf_ptr[(node + 1) * step] - begin,
+                        leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
+                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0], n_init,
+                        spherical, max_iter, n_threads,
+                    )
+            else:
+                for node in prange(n_nodes, schedule="dynamic", num_threads=n_threads):
+                    begin = leaf_ptr[node * step]
+                    n_passes_view[n_nodes - 1 + node] = split_node(
+                        &rows, scratch + omp_get_thread_num(), &members[begin],
+                        leaf_ptr[(node + 1) * step] - begin,
+                        leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
+                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0], n_init,
+                        spherical, max_iter, 1,
+                    )
+            n_nodes *= 2
+    return n_passes
