@@ -198,7 +198,7 @@ cdef int split_node(
     cdef int start, n_pass, most = 0
     cdef int block
     cdef bint sweep
-    cdef double objective = 0, best = -1
+    cdef double objective = 0, best = 0
     for i in range(n):
         nnz += rows.indptr[members[i] + 1] - rows.indptr[members[i]]
     sweep = nnz >= rows.n_columns
@@ -236,7 +236,7 @@ cdef int split_node(
                 scratch, 1 / rows.scale, n_left, n - n_left, spherical, sweep
             )
         clear(scratch, rows.n_columns, sweep)
-        if n_init > 1 and objective > best:
+        if n_init > 1 and (start == 0 or objective > best):
             best = objective
             for i in range(n):
                 best_sides[members[i]] = sides[members[i]]
@@ -328,7 +328,7 @@ def split_labels(
     cdef Scratch* scratch = <Scratch*> &scratch_memory[0]
     cdef Rows rows
     cdef int64_t node, step, begin
-    cdef int t, threads_inside
+    cdef int t
     rows.indptr = &indptr[0]
     rows.indices = &indices[0] if indices.shape[0] > 0 else NULL
     rows.data = &data[0]
