@@ -268,7 +268,7 @@ class LabelTree:
 
         Returns
         -------
-        parents : ndarray of shape (n_nodes[level],), dtype int32
+        ndarray of shape (n_nodes[level],), dtype int32
             Node ids of level ``level - 1``.
         """
         fan_outs = np.diff(self.child_ptr[level - 1])
@@ -295,7 +295,7 @@ class LabelTree:
 
         Returns
         -------
-        leaves : ndarray of shape (n_labels,), dtype int32
+        ndarray of shape (n_labels,), dtype int32
         """
         leaves = np.empty(self.n_labels, dtype=np.int32)
         # backwards, so that the first slot of a label is written last
@@ -303,7 +303,7 @@ class LabelTree:
         return leaves
 
     def path(self, label: int) -> list[tuple[int, ...]]:
-        """Nodes from below the root down to each leaf of a label.
+        """List the nodes from below the root down to each leaf of a label.
 
         Parameters
         ----------
@@ -312,7 +312,7 @@ class LabelTree:
 
         Returns
         -------
-        paths : list of tuple of int
+        list of tuple of int
             One tuple per leaf; entry t is the node of level t + 1.
 
         Raises
@@ -341,7 +341,7 @@ class LabelTree:
 
         Returns
         -------
-        patterns : list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
+        list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
             For t = 0, ..., n_levels. A node is 1 for a row if a label below it is; the columns of the
             last are slots.
         """

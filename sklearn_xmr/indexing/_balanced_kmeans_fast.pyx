@@ -95,15 +95,24 @@ cdef void add_to_direction(const Rows* rows, int64_t label, double sign, float* 
         )
 
 
-cdef int64_t update_sums(
+cdef int64_t count_changes(
+    const uint64_t* keys, const uint8_t* sides, int64_t n, int64_t n_left
+) noexcept nogil:
+    cdef int64_t i, n_changed = 0
+    for i in range(n):
+        n_changed += sides[key_identifier(keys[i])] != (i >= n_left)
+    return n_changed
+
+
+cdef void update_sums(
     const Rows* rows, Scratch* scratch, const uint64_t* keys, uint8_t* sides, int64_t n_left,
     int64_t begin, int64_t end, bint fresh, bint sweep,
 ) noexcept nogil:
-    """Put the labels of keys[begin:end] on their new sides; return how many changed.
+    """Put the labels of keys[begin:end] on their new sides.
 
     On `fresh` sums every label is added, else only those that changed sides are moved.
     """
-    cdef int64_t i, p, first, column, value, label, n_changed = 0
+    cdef int64_t i, p, first, column, value, label
     cdef uint8_t side
     cdef double factor
     cdef int64_t* sums = scratch.sums
@@ -112,7 +121,6 @@ cdef int64_t update_sums(
         side = i >= n_left
         if not fresh and sides[label] == side:
             continue
-        n_changed += 1
         sides[label] = side
         first = rows.indptr[label]
         factor = rows.factors[label] * rows.scale
@@ -126,7 +134,6 @@ cdef int64_t update_sums(
                 scratch.seen[column] = 1
                 scratch.touched[scratch.n_touched] = <int32_t> column
                 scratch.n_touched += 1
-    return n_changed
 
 
 cdef void merge_sums(Scratch* scratch, int64_t n_columns, int n_threads) noexcept nogil:
@@ -140,16 +147,16 @@ cdef void merge_sums(Scratch* scratch, int64_t n_columns, int n_threads) noexcep
 
 
 cdef double update_direction(
-    Scratch* scratch, double scale, int64_t n_left, int64_t n_right, bint spherical, bint sweep
+    Scratch* scratch, double unit, int64_t n_left, int64_t n_right, bint spherical, bint sweep
 ) noexcept nogil:
     """Direction from the left to the right centre; return the objective, to be maximised."""
     cdef int64_t i, j
     cdef double left = 0, right = 0, weight_left, weight_right, value
     for i in range(scratch.n_touched):
         j = i if sweep else scratch.touched[i]
-        value = scratch.sums[2 * j] / scale
+        value = scratch.sums[2 * j] * unit
         left += value * value
-        value = scratch.sums[2 * j + 1] / scale
+        value = scratch.sums[2 * j + 1] * unit
         right += value * value
     if spherical:
         left, right = sqrt(left), sqrt(right)
@@ -158,10 +165,11 @@ cdef double update_direction(
     else:
         weight_left, weight_right = 1.0 / n_left, 1.0 / n_right
         left, right = left * weight_left, right * weight_right
+    weight_left, weight_right = weight_left * unit, weight_right * unit
     for i in range(scratch.n_touched):
         j = i if sweep else scratch.touched[i]
         scratch.direction[j] = <float> (
-            scratch.sums[2 * j + 1] / scale * weight_right - scratch.sums[2 * j] / scale * weight_left
+            scratch.sums[2 * j + 1] * weight_right - scratch.sums[2 * j] * weight_left
         )
     return left + right
 
@@ -188,9 +196,9 @@ cdef int split_node(
     """Reorder `members`: the left half first, each half by label. Return the most passes of a start."""
     cdef int64_t nnz = 0, i, n_changed, n_blocks = 1
     cdef int start, n_pass, most = 0
-    cdef int block, thread
+    cdef int block
     cdef bint sweep
-    cdef double objective = 0, best = -1
+    cdef double objective = 0, best = 0
     for i in range(n):
         nnz += rows.indptr[members[i] + 1] - rows.indptr[members[i]]
     sweep = nnz >= rows.n_columns
@@ -204,33 +212,31 @@ cdef int split_node(
         for n_pass in range(max_iter):
             if n_blocks == 1:
                 project_members(rows, scratch.direction, members, keys, 0, n)
-                select_largest(keys, n, n_left)
-                n_changed = update_sums(
-                    rows, scratch, keys, sides, n_left, 0, n, n_pass == 0, sweep
-                )
             else:
                 for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
                     project_members(
                         rows, scratch.direction, members, keys, block * n // n_blocks,
                         (block + 1) * n // n_blocks,
                     )
-                select_largest(keys, n, n_left)
-                n_changed = 0
-                for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
-                    thread = omp_get_thread_num()
-                    n_changed += update_sums(
-                        rows, &scratch[thread], keys, sides, n_left, block * n // n_blocks,
-                        (block + 1) * n // n_blocks, n_pass == 0, sweep,
-                    )
-                merge_sums(scratch, rows.n_columns, n_threads)
+            select_largest(keys, n, n_left)
             most = max(most, n_pass + 1)
+            n_changed = n if n_pass == 0 else count_changes(keys, sides, n, n_left)
             if n_changed == 0:
                 break
+            if n_blocks == 1 or n_changed * (nnz // n) < MIN_PARALLEL_NNZ:
+                update_sums(rows, scratch, keys, sides, n_left, 0, n, n_pass == 0, sweep)
+            else:
+                for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
+                    update_sums(
+                        rows, scratch + omp_get_thread_num(), keys, sides, n_left,
+                        block * n // n_blocks, (block + 1) * n // n_blocks, n_pass == 0, sweep,
+                    )
+                merge_sums(scratch, rows.n_columns, n_threads)
             objective = update_direction(
-                scratch, rows.scale, n_left, n - n_left, spherical, sweep
+                scratch, 1 / rows.scale, n_left, n - n_left, spherical, sweep
             )
         clear(scratch, rows.n_columns, sweep)
-        if n_init > 1 and objective > best:
+        if n_init > 1 and (start == 0 or objective > best):
             best = objective
             for i in range(n):
                 best_sides[members[i]] = sides[members[i]]
@@ -322,7 +328,7 @@ def split_labels(
     cdef Scratch* scratch = <Scratch*> &scratch_memory[0]
     cdef Rows rows
     cdef int64_t node, step, begin
-    cdef int t, threads_inside
+    cdef int t
     rows.indptr = &indptr[0]
     rows.indices = &indices[0] if indices.shape[0] > 0 else NULL
     rows.data = &data[0]

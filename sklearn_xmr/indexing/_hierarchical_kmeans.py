@@ -93,9 +93,9 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
     References
     ----------
     .. [1] Yu, Zhong, Zhang, Chang and Dhillon, "PECOS: Prediction for Enormous and Correlated Output
-       Spaces", Journal of Machine Learning Research 23, 2022, Section 3.2.
+       Spaces", Journal of Machine Learning Research 23, 2022.
     .. [2] Prabhu, Kag, Harsola, Agrawal and Varma, "Parabel: Partitioned Label Trees for Extreme
-       Classification", WWW 2018, Section 3.1.
+       Classification with Application to Dynamic Search Advertising", WWW 2018.
 
     Examples
     --------
@@ -152,7 +152,8 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
         Returns
         -------
-        self : HierarchicalKMeans
+        HierarchicalKMeans
+            The fitted indexer itself.
 
         Raises
         ------
@@ -195,7 +196,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
         Returns
         -------
-        membership : csr_array of shape (n_rows, n_leaves), dtype float32
+        csr_array of shape (n_rows, n_leaves), dtype float32
             One 1 in each row.
         """
         check_is_fitted(self)
