@@ -109,25 +109,26 @@ def _without_signature(lines):
     return rest
 
 
-def _paragraphs(lines):
-    """Paragraphs of prose; code with its output, directives and indented blocks are dropped."""
+def _blocks(lines):
+    """What blank lines separate, without code and its output, and without directives."""
     for block in re.split(r"\n\s*\n", "\n".join(lines)):
-        first = block.lstrip("\n")
-        if ">>>" in block or _DIRECTIVE.match(first) or first.startswith("    "):
-            continue
-        yield block
+        if ">>>" not in block and not _DIRECTIVE.match(block.strip()):
+            yield block
+
+
+def _paragraphs(lines):
+    """Paragraphs of prose, without indented blocks."""
+    return [block for block in _blocks(lines) if not block.lstrip("\n").startswith("    ")]
 
 
 def _items(lines):
     """One paragraph for each entry of a list such as Parameters."""
-    entry = []
+    entries = [[]]
     for line in lines:
-        if line.strip() and not line.startswith(" ") and entry:
-            yield "\n".join(entry)
-            entry = []
-        if not _DIRECTIVE.match(line.strip()):
-            entry.append(line)
-    yield "\n".join(entry)
+        if line.strip() and not line.startswith(" "):
+            entries.append([])
+        entries[-1].append(line)
+    return ["\n".join(_blocks(entry)) for entry in entries]
 
 
 def _plain(text):

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from sklearn_xmr.utils._validation import MAX_INT32
 
 _BLOCK = 1 << 22  # bytes parsed at a time; bounds the memory of the token lists
+_MAX_EXACT = 1 << 53  # indices are read as float64
 _NEWLINE, _SPACE, _COMMA, _COLON = b"\n ,:"
 _TO_SPACES = bytes.maketrans(b"\n,:", b"   ")
 _LABEL, _FEATURE, _VALUE, _NOTHING = range(4)
@@ -39,6 +40,8 @@ def read_xmc_stream(stream, name, *, dtype=np.float32):
             f"n_samples n_features n_labels, got {_text(b' '.join(header))}."
         )
     n_samples, n_features, n_labels = map(int, header)
+    if max(n_samples, n_features, n_labels) >= _MAX_EXACT:
+        raise ValueError(f"{name}, line 1: the header must hold numbers below {_MAX_EXACT}.")
     blocks, n_rows = [], 0
     while block := stream.read(_BLOCK):
         block = (block + stream.readline()).replace(b"\r\n", b"\n")
