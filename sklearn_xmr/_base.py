@@ -27,6 +27,15 @@ FORMAT_VERSION = 1
 ROWS_PER_BLOCK = 4096
 
 
+def _seeded_clone(estimator, seed):
+    """Clone a sub-estimator; wherever its random_state is None, the classifier's takes its place."""
+    copy = clone(estimator)
+    if hasattr(copy, "get_params"):
+        names = [name for name, value in copy.get_params().items() if value is None]
+        copy.set_params(**{name: seed for name in names if name.split("__")[-1] == "random_state"})
+    return copy
+
+
 def _yields_probabilities(estimator):
     transform = estimator._score_transform()
     if transform != "sigmoid":
@@ -98,14 +107,14 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         """Step 1 and 2: the label tree, from the user's objects or the defaults."""
         indexer = self.indexer
         if not isinstance(indexer, LabelTree):
-            indexer = HierarchicalKMeans(random_state=seed) if indexer is None else clone(indexer)
+            indexer = _seeded_clone(HierarchicalKMeans() if indexer is None else indexer, seed)
             # FrozenEstimator: fitted before, needs no embedding
             if not hasattr(indexer, "tree_"):
                 if not hasattr(indexer, "fit"):
                     raise TypeError(
                         f"indexer must be a LabelTree or have fit(Z) and then tree_, got {indexer!r}."
                     )
-                indexer.fit(self._embed_labels(X, Y, sample_weight))
+                indexer.fit(self._embed_labels(X, Y, sample_weight, seed))
             indexer = getattr(indexer, "tree_", None)
             if not isinstance(indexer, LabelTree):
                 raise TypeError(
@@ -118,7 +127,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             )
         return indexer
 
-    def _embed_labels(self, X, Y, sample_weight):
+    def _embed_labels(self, X, Y, sample_weight, seed):
         """Step 1: one vector per label."""
         embedding = self.label_embedding
         if embedding is None:
@@ -126,7 +135,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         if not (hasattr(embedding, "fit") or hasattr(embedding, "fit_transform")):
             Z = check_array(embedding, accept_sparse="csr", input_name="label_embedding")
         else:
-            embedding = clone(embedding)
+            embedding = _seeded_clone(embedding, seed)
             if hasattr(embedding, "set_output"):
                 embedding.set_output(transform="default")
             weighted = sample_weight is not None and has_fit_parameter(embedding, "sample_weight")

@@ -65,8 +65,8 @@ class XRLinearClassifier(BaseXMRClassifier):
     max_iter : int, default=200
         Largest number of passes over a cluster's rows.
     random_state : int, RandomState instance or None, default=None
-        Seeds the default indexer and the order in which the solver visits rows. Results do not depend on
-        the number of threads.
+        Seeds the order in which the solver visits rows, and label embedding and indexer where their own
+        ``random_state`` is None. Results do not depend on the number of threads.
 
     Attributes
     ----------

@@ -43,11 +43,11 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
     Parameters
     ----------
-    branching_factor : int, default=16
+    branching_factor : int, default=256
         Most children of a node above the leaves; a power of two, at least 2. A tree of d binary levels
         gets the fewest wide levels that this allows, d spread evenly over them and the larger fan-outs
         on top, where every row visits a single parent.
-    max_leaf_size : int, default=100
+    max_leaf_size : int, default=200
         Most labels in a leaf, at least 2. If there are no more labels than this, the tree is flat.
     spherical : bool, default=True
         If True, vectors are compared by cosine: rows count with unit length and a centre is the
@@ -125,8 +125,8 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
     def __init__(
         self,
-        branching_factor=16,
-        max_leaf_size=100,
+        branching_factor=256,
+        max_leaf_size=200,
         *,
         spherical=True,
         max_iter=20,

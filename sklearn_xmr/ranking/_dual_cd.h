@@ -30,7 +30,9 @@ typedef struct {
     int n_lanes;               /* lanes in use, the first ones */
     int loss;
     int max_iter;
-    double cost_positive, cost_negative, bias, tol;
+    double cost_positive, cost_negative, bias;
+    double tol;          /* a lane stops here */
+    double accepted_tol; /* a lane that max_iter stops beyond this counts as unconverged */
     uint64_t seed;
 } xmr_problem;
 

@@ -37,6 +37,7 @@ cdef extern from "_dual_cd.h" nogil:
         double cost_negative
         double bias
         double tol
+        double accepted_tol
         uint64_t seed
     ctypedef struct xmr_workspace:
         void* weights
@@ -83,6 +84,7 @@ cdef struct Settings:
     double cost_negative
     double bias
     double tol
+    double accepted_tol
     double threshold
     uint64_t seed
 
@@ -330,6 +332,7 @@ cdef int run_task(const Matrix* X, const Level* level, const Task* task, const S
     p.cost_negative = settings.cost_negative
     p.bias = settings.bias
     p.tol = settings.tol
+    p.accepted_tol = settings.accepted_tol
 
     for b in range((task.n_children + XMR_LANES - 1) // XMR_LANES):
         first = task.first + b * XMR_LANES
@@ -435,7 +438,7 @@ def solve_label_tree(
     task_order : (n_tasks,)
         Order in which the tasks start.
     settings : dict
-        loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, threshold, seed.
+        loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, accepted_tol, threshold, seed.
     n_threads : int
 
     Returns
@@ -480,6 +483,7 @@ def solve_label_tree(
     config.cost_negative = settings["cost_negative"]
     config.bias = settings["bias"]
     config.tol = settings["tol"]
+    config.accepted_tol = settings["accepted_tol"]
     config.threshold = settings["threshold"]
     config.seed = settings["seed"]
 

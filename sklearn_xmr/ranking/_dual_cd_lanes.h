@@ -271,7 +271,7 @@ static xmr_outcome FN(solve_log_loss)(const xmr_problem *p, xmr_workspace *ws) {
                 n_live--;
             }
     }
-    outcome.n_unconverged = n_live;
+    for (int k = 0; k < p->n_lanes; k++) outcome.n_unconverged += live[k] && pg_max[k] > p->accepted_tol;
     return outcome;
 }
 #endif
@@ -339,7 +339,8 @@ static xmr_outcome FN(solve)(const xmr_problem *p, xmr_workspace *ws) {
     FN(expand)(0xffff, live);
     FN(restore)(p, alpha, live);
     FN(rebuild)(p, W, alpha);
-    for (int k = 0; k < p->n_lanes; k++) outcome.n_unconverged += state[k] != DONE;
+    for (int k = 0; k < p->n_lanes; k++)
+        outcome.n_unconverged += state[k] != DONE && fmax(fabs(pg_max[k]), fabs(pg_min[k])) > p->accepted_tol;
     return outcome;
 }
 

@@ -17,8 +17,10 @@ LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
 BLOCKS_PER_TASK = 8
 CHILDREN_PER_TASK = 16 * BLOCKS_PER_TASK
 
-#: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto".
-TINY_PROBLEM = 2**16
+#: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto", in as many
+#: passes as that takes within reason: equal data then give equal models, whatever the order of rows or
+#: their repetition as weights.
+TINY_PROBLEM, TINY_MAX_ITER = 2**16, 20_000
 LOOSE_TOL, TIGHT_TOL = 0.1, 1e-11
 #: float32 cannot resolve projected gradients below about this.
 FLOAT32_TOL = 1e-4
@@ -67,7 +69,7 @@ def fit_linear_rankers(
     tol : float or "auto"
         Largest violation of optimality, in units of the dual gradient.
     max_iter : int
-        Passes over a cluster's rows.
+        Passes over a cluster's rows; more where `tol` is "auto" and the problem tiny.
     weight_threshold : float
         Weights smaller in absolute value are dropped; intercepts are kept.
     seed : int
@@ -84,9 +86,13 @@ def fit_linear_rankers(
     """
     indptr, indices, data = as_kernel_csr(X)
     n_samples = indptr.size - 1
+    accepted_tol = tol
     if tol == "auto":
+        accepted_tol = LOOSE_TOL
         n_nodes = sum(int(problem.child_ptr[-1]) for problem in problems)
-        tol = TIGHT_TOL if n_samples * n_nodes <= TINY_PROBLEM else LOOSE_TOL
+        tol = LOOSE_TOL
+        if n_samples * n_nodes <= TINY_PROBLEM:
+            tol, max_iter = TIGHT_TOL, max(max_iter, TINY_MAX_ITER)
     squares = np.concatenate([[0.0], np.cumsum(np.square(data, dtype=np.float64))])
     levels, tasks, costs = [], [], []
     for t, problem in enumerate(problems):
@@ -107,6 +113,7 @@ def fit_linear_rankers(
         "cost_negative": C * negative_weight,
         "bias": bias,
         "tol": tol,
+        "accepted_tol": accepted_tol,
         "threshold": weight_threshold,
         "seed": seed,
     }

@@ -1,0 +1,43 @@
+# Each target stands alone: it makes the virtual environment it needs and installs into it.
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+SOURCES = pyproject.toml setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+
+.PHONY: demo test lint format clean
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/python examples/quick_start_api_docs.py
+
+test: $(VENV)/.installed-test
+	$(VENV)/bin/pytest
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/cython-lint sklearn_xmr
+	$(VENV)/bin/codespell
+
+format: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/bin/python $(SOURCES)
+	$(PIP) -e ".[test]"
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: $(VENV)/bin/python $(SOURCES)
+	$(PIP) -e ".[dev]"
+	touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+clean:
+	rm -rf build dist *.egg-info $(VENV)
+	find sklearn_xmr -name '*.so' -delete

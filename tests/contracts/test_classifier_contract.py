@@ -1,0 +1,21 @@
+"""What every classifier must do: scikit-learn's checks, with no expected failure."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
+
+CLASSIFIERS = [
+    XRLinearClassifier(),
+    XRLinearClassifier(loss="log_loss"),
+    XRLinearClassifier(loss="hinge"),
+    XRLinearClassifier(indexer=HierarchicalKMeans(max_leaf_size=2), negative_sampling="tfn+man"),
+]
+
+
+# Some checks use rows centred far from the origin, on which coordinate descent is slow (LinearSVC as well).
+@parametrize_with_checks(CLASSIFIERS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
