@@ -159,5 +159,11 @@ def test_n_dims_default_fits_in_and_an_impossible_one_is_refused():
 
 def test_same_seed_same_result():
     _, Y = random_problem(n_samples=400, n_labels=200)
+    # in double precision, where another starting vector shows
+    first, again, other = (
+        _graph_spectral._right_singular_vectors(Y, 5, np.random.RandomState(seed)) for seed in (0, 0, 1)
+    )
+    assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
     embedding = GraphSpectralEmbedding(n_dims=5, random_state=0)
     assert_array_equal(embedding.fit_transform(None, Y), embedding.fit_transform(None, Y))
