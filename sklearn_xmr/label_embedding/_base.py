@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import normalize
+from sklearn.utils import assert_all_finite
+from sklearn.utils.extmath import row_norms
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -60,7 +62,8 @@ class BaseLabelEmbedding(TransformerMixin, BaseEstimator, ABC, auto_wrap_output_
             One unit or zero row per label; the object kept as ``embedding_``.
         """
         validate_estimator_params(self)
-        return self._keep(*self._embed(X, y))
+        Z, attributes = self._embed(X, y)
+        return self._keep(unit_rows(Z), attributes)
 
     def transform(self, X):
         """Not available: this embedding has no place for instances.
@@ -89,7 +92,6 @@ class BaseLabelEmbedding(TransformerMixin, BaseEstimator, ABC, auto_wrap_output_
         """Rows of the labels, not yet of unit length, and a dict of further fitted attributes."""
 
     def _keep(self, Z, attributes):
-        Z = unit_rows(Z)
         for name, value in attributes.items():
             setattr(self, name, value)
         self.embedding_ = Z
@@ -165,12 +167,26 @@ def unit_rows(Z):
     Returns
     -------
     Z : {ndarray, csr_array} of shape (n_rows, n_dims), dtype float32
+
+    Raises
+    ------
+    ValueError
+        If an entry is infinite.
     """
     if sp.issparse(Z):
         Z.eliminate_zeros()
+    # squares of single precision leave its range long before the values do
+    squares = row_norms(Z, squared=True)
+    for row in np.flatnonzero(nonzero_rows(Z) & ~((squares > 1e-30) & (squares < 1e30))):
+        values = Z.data[Z.indptr[row] : Z.indptr[row + 1]] if sp.issparse(Z) else Z[row]
+        peak = np.abs(values).max()
+        if not np.isfinite(peak):
+            raise ValueError(f"The vector of row {row} exceeds the range of float32; scale the input down.")
+        values /= peak
+    if sp.issparse(Z):
         return normalize(Z, copy=False)
     # not sklearn's normalize: it leaves dense rows shorter than about 1e-6 as they are
-    norms = np.sqrt(np.einsum("ij,ij->i", Z, Z, dtype=np.float64))
+    norms = np.sqrt(np.einsum("ij,ij->i", Z, Z))
     norms[norms == 0] = 1
     Z /= norms[:, np.newaxis]
     return Z
@@ -182,6 +198,7 @@ def nonzero_rows(Z):
 
 
 def _one_label_per_class(y):
+    assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     return sp.csr_array(

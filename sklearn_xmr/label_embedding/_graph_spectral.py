@@ -22,6 +22,8 @@ ZERO_SINGULAR_VALUE = 1e-6
 # Rows are stored in single precision; where singular values lie closer together than this the vectors
 # are not determined anyway, and the solver would spend most of its time on telling them apart.
 SOLVER_TOLERANCE = 1e-5
+# Entries of singular vectors below this are taken for zero.
+ROUNDING = 1e-9
 
 
 class GraphSpectralEmbedding(BaseLabelEmbedding):
@@ -103,6 +105,7 @@ class GraphSpectralEmbedding(BaseLabelEmbedding):
         V = _right_singular_vectors(A, n_dims, check_random_state(self.random_state))
         largest = np.argmax(np.abs(V), axis=0)
         V *= np.where(V[largest, np.arange(n_dims)] < 0, -1, 1)
+        V[np.abs(V) < ROUNDING] = 0  # else a label at the origin becomes a unit row of noise
         V *= _inverse_sqrt(A.sum(axis=0))[:, np.newaxis]
         return V.astype(np.float32), {}
 
@@ -151,8 +154,8 @@ def _check_graph(graph):
     if graph.shape[0] != graph.shape[1]:
         raise ValueError(f"graph must be square, got shape {graph.shape}.")
     graph.sum_duplicates()
-    if graph.nnz and graph.data.min() < 0:
-        raise ValueError(f"graph must not have negative weights, got {graph.data.min():g}.")
+    if graph.min() < 0:
+        raise ValueError(f"graph must not have negative weights, got {graph.min():g}.")
     if not graph.sum() > 0:
         raise ValueError(f"graph must have at least one edge, got none in shape {graph.shape}.")
     asymmetry = abs(graph - graph.T).max()

@@ -124,8 +124,9 @@ class PIFA(OneToOneFeatureMixin, BaseLabelEmbedding):
         """
         validate_estimator_params(self)
         V, attributes = self._embed(X, y, sample_weight)
+        Z = unit_rows(V)
         validate_data(self, X, skip_check_array=True)  # sets n_features_in_ and feature_names_in_
-        return self._keep(V, attributes)
+        return self._keep(Z, attributes)
 
     def transform(self, X):
         """Place instances in the space of the labels, by scaling them to unit length.
@@ -142,14 +143,16 @@ class PIFA(OneToOneFeatureMixin, BaseLabelEmbedding):
             ``embedding_`` is the cosine of instance and label.
         """
         check_is_fitted(self)
-        Q = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float32, copy=True)
+        with np.errstate(over="ignore"):  # what overflows is refused as infinite
+            Q = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float32, copy=True)
         if sp.issparse(Q):
             Q = as_csr_array(Q)
             Q.sum_duplicates()
         return unit_rows(Q)
 
     def _embed(self, X, y, sample_weight=None):
-        features = check_array(X, accept_sparse="csr", dtype=np.float32, estimator=self, input_name="X")
+        with np.errstate(over="ignore"):  # what overflows is refused as infinite
+            features = check_array(X, accept_sparse="csr", dtype=np.float32, estimator=self, input_name="X")
         if sp.issparse(features):
             features = as_csr_array(features)
         label_weights = self._label_weights(features, y, sample_weight)

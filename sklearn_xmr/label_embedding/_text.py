@@ -4,6 +4,7 @@ from collections.abc import Mapping, Set
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.validation import check_array, check_is_fitted
@@ -104,11 +105,11 @@ class LabelTextEmbedding(BaseLabelEmbedding):
         if not any(text.strip() for text in texts):
             raise ValueError(f"texts must not all be empty, got {len(texts)} empty text(s).")
         encoder = TfidfVectorizer() if self.encoder is None else self.encoder
+        if isinstance(encoder, str):  # a str has a method encode
+            raise ValueError(f"encoder must be an object that encodes texts, got the str {encoder!r}.")
         encode = _encode_function(encoder)
         if hasattr(encoder, "transform") and (hasattr(encoder, "fit") or hasattr(encoder, "fit_transform")):
             encoder = clone(encoder, safe=False)
-            if hasattr(encoder, "set_output"):
-                encoder.set_output(transform="default")  # a DataFrame cannot hold sparse rows
             encode = (
                 encoder.fit_transform if hasattr(encoder, "fit_transform") else _fit_then_transform(encoder)
             )
@@ -149,7 +150,7 @@ def _encode_function(encoder):
 
 
 def _fit_then_transform(encoder):
-    return lambda texts: encoder.fit(texts).transform(texts)
+    return lambda texts: encoder.fit(texts, None).transform(texts)
 
 
 def _embed_texts(texts, encode):
@@ -157,8 +158,10 @@ def _embed_texts(texts, encode):
     # one text at least, because an encoder says its width by what it returns
     distinct = sorted({text for text in texts if text.strip()}) or [""]
     position = {text: i for i, text in enumerate(distinct)}
+    with config_context(transform_output="default"):  # a DataFrame cannot hold sparse rows
+        rows = encode(distinct)
     rows = check_array(
-        encode(distinct), accept_sparse="csr", dtype=np.float32, copy=True, input_name="output of encoder"
+        rows, accept_sparse="csr", dtype=np.float32, copy=True, input_name="output of encoder"
     )
     if rows.shape[0] != len(distinct):
         raise ValueError(
