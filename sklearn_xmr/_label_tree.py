@@ -242,10 +242,12 @@ class LabelTree:
 
     @property
     def n_levels(self):
+        """Number of levels below the root, int."""
         return len(self.child_ptr)
 
     @property
     def n_nodes(self):
+        """Nodes of each level, tuple of int; the root first, the slots last."""
         return (1, *(int(ptr[-1]) for ptr in self.child_ptr))
 
     @property
