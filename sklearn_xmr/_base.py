@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
@@ -19,7 +20,7 @@ from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._sklearn_private import check_sample_weight, validate_estimator_params
 from sklearn_xmr.utils._targets import encode_targets
-from sklearn_xmr.utils._validation import as_float32_csr, check_allowed_labels, check_positive_int
+from sklearn_xmr.utils._validation import as_float32, check_allowed_labels, check_positive_int
 
 #: Raised when the fitted state changes shape; a model of a newer format is refused.
 FORMAT_VERSION = 1
@@ -80,6 +81,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         validate_estimator_params(self)
         X_in = X
         X = check_array(X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X")
+        X = as_float32(X)
         Y, classes, form = encode_targets(y, X.shape[0])
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -89,9 +91,10 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             X, Y, sample_weight = X[used], Y[used], sample_weight[used]
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-        tree = self._index_labels(X, Y, sample_weight, seed)
+        with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
+            tree = self._index_labels(X, Y, sample_weight, seed)
         transforms = resolve_score_transform(self._score_transform(), tree.n_levels)
-        weights, n_iter = self._train_levels(as_float32_csr(X), Y, tree, transforms, sample_weight, seed)
+        weights, n_iter = self._train_levels(sp.csr_array(X), Y, tree, transforms, sample_weight, seed)
 
         # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
         validate_data(self, X_in, skip_check_array=True)
@@ -136,8 +139,6 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             Z = check_array(embedding, accept_sparse="csr", input_name="label_embedding")
         else:
             embedding = _seeded_clone(embedding, seed)
-            if hasattr(embedding, "set_output"):
-                embedding.set_output(transform="default")
             weighted = sample_weight is not None and has_fit_parameter(embedding, "sample_weight")
             arguments = {"sample_weight": sample_weight} if weighted else {}
             if hasattr(embedding, "fit_transform"):
@@ -333,7 +334,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
     def _check_query(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
-        return as_float32_csr(X)
+        return as_float32(X)
 
     def _topk(self, X, k, beam_width=None, labels=None):
         width = check_positive_int(self.beam_width if beam_width is None else beam_width, "beam_width")

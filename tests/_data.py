@@ -12,6 +12,7 @@ def random_problem(n_samples=60, n_features=40, n_labels=12, *, density=0.2, ran
     norms = np.sqrt(X.multiply(X).sum(axis=1))
     norms[norms == 0] = 1
     X = sp.csr_array(sp.diags_array(1 / norms) @ X, dtype=np.float32)
+    X.sort_indices()
     rows, columns = [], []
     for i in range(n_samples):
         for label in rng.choice(n_labels, size=rng.integers(1, 4), replace=False):

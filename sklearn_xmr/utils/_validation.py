@@ -126,8 +126,8 @@ def as_kernel_csc(Y):
     )
 
 
-def as_float32_csr(X):
-    """Validated X as the solver and the search read it.
+def as_float32(X):
+    """Validated X in the precision that the library computes in.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def as_float32_csr(X):
 
     Returns
     -------
-    X : csr_array of shape (n_samples, n_features), dtype float32
+    X : {ndarray, csr_array} of shape (n_samples, n_features), dtype float32
 
     Raises
     ------
@@ -143,10 +143,11 @@ def as_float32_csr(X):
         If a finite value overflows float32.
     """
     with np.errstate(over="ignore"):
-        csr = sp.csr_array(X, dtype=np.float32)
-    if csr.nnz and not np.isfinite(np.abs(csr.data).max()):
+        X = sp.csr_array(X, dtype=np.float32) if sp.issparse(X) else np.asarray(X, dtype=np.float32)
+    values = X.data if sp.issparse(X) else X
+    if values.size and not np.isfinite(np.abs(values).max()):
         raise ValueError("X must fit into float32, got a value beyond 3.4e38.")
-    return csr
+    return X
 
 
 def check_allowed_labels(labels, n_samples, n_labels):

@@ -1,0 +1,598 @@
+"""XRLinearClassifier: targets, predictors, parameters that act, plug-ins, edge cases."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from _data import random_problem
+from reference.beam_search import search
+from sklearn.base import BaseEstimator, clone
+from sklearn.decomposition import TruncatedSVD
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
+
+from sklearn_xmr import (
+    PIFA,
+    PII,
+    GraphSpectralEmbedding,
+    HierarchicalKMeans,
+    LabelTextEmbedding,
+    LabelTree,
+    XRLinearClassifier,
+)
+from sklearn_xmr.datasets import make_xmc_classification
+from sklearn_xmr.metrics import precision_at_k, recall_at_k
+
+
+def small_tree():
+    return HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
+
+
+def classifier(**params):
+    return XRLinearClassifier(**{"indexer": small_tree(), "random_state": 0, **params})
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return random_problem(300, 60, 40, random_state=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(problem):
+    return classifier().fit(*problem)
+
+
+def matches_reference(model, X, k=6, beam_width=10, transform="l3_hinge"):
+    labels, scores = model.predict_topk(X, k=k, beam_width=beam_width)
+    coefs = [coef.toarray() for coef in model.coefs_]
+    transforms = [transform] * model.tree_.n_levels
+    for i, row in enumerate(X[:15].toarray()):
+        wanted = search(
+            row, model.tree_.child_ptr, model.tree_.slot_labels, coefs, model.intercepts_, transforms,
+            beam_width, k,
+        )  # fmt: skip
+        np.testing.assert_allclose(scores[i][: len(wanted)], [s for _, s in wanted], rtol=1e-3, atol=1e-30)
+        assert labels[i][: len(wanted)].tolist() == [label for label, _ in wanted]
+
+
+# ---------------------------------------------------------------------- the model is what it says
+
+
+@pytest.mark.parametrize("beam_width", [1, 3, 50])
+def test_prediction_is_a_beam_search_with_the_published_weights(problem, fitted, beam_width):
+    matches_reference(fitted, problem[0], beam_width=beam_width)
+
+
+def test_every_level_is_trained_on_the_rows_of_its_parents(problem):
+    """coefs_ against LinearSVC, node by node, rows chosen in plain loops."""
+    X, Y = problem
+    model = classifier(tol=1e-9, weight_threshold=0, max_iter=5000).fit(X, Y)
+    tree, dense = model.tree_, Y.toarray() > 0
+    below = [None] * (tree.n_levels + 1)  # label sets below each node, by level
+    below[-1] = [{int(label)} for label in tree.slot_labels]
+    for t in range(tree.n_levels - 1, -1, -1):
+        ptr = tree.child_ptr[t]
+        below[t] = [set().union(*below[t + 1][ptr[k] : ptr[k + 1]]) for k in range(len(ptr) - 1)]
+    for t in range(tree.n_levels):
+        coef = model.coefs_[t].toarray()
+        for node in range(0, tree.n_nodes[t + 1], 3):
+            parent = int(tree.parent_of(t + 1)[node])
+            rows = [i for i in range(300) if t == 0 or any(dense[i, label] for label in below[t][parent])]
+            y = [int(any(dense[i, label] for label in below[t + 1][node])) for i in rows]
+            if len(set(y)) < 2:
+                continue
+            oracle = LinearSVC(tol=1e-9, max_iter=10**6).fit(X[rows], y)
+            np.testing.assert_allclose(coef[:, node], oracle.coef_[0], atol=5e-6)
+            np.testing.assert_allclose(model.intercepts_[t][node], oracle.intercept_[0], atol=5e-6)
+
+
+def test_learns_a_planted_hierarchy():
+    X, Y = make_xmc_classification(3000, 800, 300, random_state=0)
+    model = XRLinearClassifier(indexer=HierarchicalKMeans(8, 20), random_state=0).fit(X[:2400], Y[:2400])
+    ranked = model.predict_topk(X[2400:], k=5)
+    prior = np.asarray(Y[:2400].sum(axis=0)).ravel().argmax()
+    baseline = Y[2400:, [prior]].mean()
+    assert precision_at_k(Y[2400:], ranked, k=1) > max(0.7, 1.5 * baseline)
+    assert recall_at_k(Y[2400:], ranked, k=5) > 0.5
+
+
+# ---------------------------------------------------------------------- forms of y
+
+
+@pytest.mark.parametrize(
+    "container", [sp.csr_array, sp.csc_array, sp.coo_array, sp.csr_matrix, sp.csc_matrix, sp.lil_matrix]
+)
+def test_sparse_indicator_gives_sparse_answers(problem, fitted, container):
+    X, Y = problem
+    model = classifier().fit(X, container(Y))
+    scores, chosen = model.decision_function(X), model.predict(X)
+    for answer in (scores, chosen):
+        assert sp.issparse(answer) and answer.format == "csr" and answer.shape == Y.shape
+        assert isinstance(answer, sp.sparray) == issubclass(container, sp.sparray)
+    assert scores.dtype == np.float32 and scores.data.min() > 0 and scores.data.max() <= 1
+    np.testing.assert_array_equal(scores.toarray(), fitted.decision_function(X).toarray())
+    np.testing.assert_array_equal(chosen.toarray(), (scores.toarray() > 0.5).astype(int))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.bool_, np.uint8])
+def test_dense_indicator_gives_dense_answers(problem, fitted, dtype):
+    X, Y = problem
+    model = classifier(threshold=0.3).fit(X, Y.toarray().astype(dtype))
+    scores = model.decision_function(X)
+    assert isinstance(scores, np.ndarray)
+    np.testing.assert_allclose(scores + np.float32(0.3), fitted.decision_function(X).toarray(), atol=1e-7)
+    np.testing.assert_array_equal(model.predict(X), (scores > 0).astype(int))
+
+
+@pytest.mark.parametrize(
+    "names", [["no", "yes"], [3, 7], [False, True], ["a", "b", "c"], [10, 20, 30, 40], [0.0, 1.0, 2.0]]
+)
+def test_one_dimensional_targets(names):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, len(names), size=120)
+    X = rng.normal(size=(120, 6)) + 3 * np.eye(len(names), 6)[codes]
+    y = np.array(names)[codes]
+    model = XRLinearClassifier(random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.classes_, np.unique(y))
+    assert model.predict(X).dtype == y.dtype
+    assert model.score(X, y) == np.mean(model.predict(X) == y) > 0.9
+    scores = model.decision_function(X)
+    if len(names) == 2:
+        assert scores.shape == (120,)
+        np.testing.assert_array_equal(model.classes_[(scores > 0).astype(int)], model.predict(X))
+    else:
+        np.testing.assert_array_equal(model.classes_[scores.argmax(axis=1)], model.predict(X))
+
+
+def test_score_is_precision_at_one(problem, fitted):
+    X, Y = problem
+    assert fitted.score(X, Y) == pytest.approx(precision_at_k(Y, fitted.predict_topk(X, k=1), k=1))
+    weight = np.random.default_rng(0).uniform(size=300)
+    weighted = precision_at_k(Y, fitted.predict_topk(X, k=1), k=1, sample_weight=weight)
+    assert fitted.score(X, Y, sample_weight=weight) == pytest.approx(weighted)
+    with pytest.raises(ValueError, match="y must have 40 columns"):
+        fitted.score(X, Y[:, :30])
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge"])
+def test_predict_proba(problem, loss):
+    X, Y = problem
+    sparse_model = classifier(loss=loss, score_transform="sigmoid").fit(X, Y)
+    probabilities = sparse_model.predict_proba(X)
+    np.testing.assert_array_equal(probabilities.toarray(), sparse_model.decision_function(X).toarray())
+    dense = classifier(loss=loss, score_transform="sigmoid").fit(X, Y.toarray()).predict_proba(X)
+    assert dense.min() > 0 and dense.max() < 1
+    np.testing.assert_allclose(dense, probabilities.toarray(), atol=1e-6)
+    classes = np.arange(300) % 3
+    rows = classifier(loss=loss, score_transform="sigmoid").fit(X, classes).predict_proba(X)
+    assert rows.shape == (300, 3)
+    np.testing.assert_allclose(rows.sum(axis=1), 1)
+
+
+def test_predict_proba_needs_probabilities(fitted):
+    assert not hasattr(fitted, "predict_proba")
+    with pytest.raises(AttributeError, match="predict_proba"):
+        fitted.predict_proba
+    assert hasattr(XRLinearClassifier(loss="log_loss"), "predict_proba")
+
+
+# ---------------------------------------------------------------------- X
+
+
+def test_containers_of_x_do_not_matter(problem, fitted):
+    X, _ = problem
+    wanted = fitted.predict_topk(X, k=4)
+    wide = sp.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
+    read_only = X.copy()
+    for array in (read_only.data, read_only.indices, read_only.indptr):
+        array.flags.writeable = False
+    for other in (X.toarray(), X.astype(np.float64), sp.csc_matrix(X), wide, np.asfortranarray(X.toarray()), read_only):
+        labels, scores = fitted.predict_topk(other, k=4)
+        np.testing.assert_array_equal(labels, wanted[0])
+        np.testing.assert_array_equal(scores, wanted[1])
+
+
+def test_dense_and_sparse_x_train_the_same_model(problem, fitted):
+    X, Y = problem
+    model = classifier(indexer=fitted.tree_).fit(X.toarray(), Y)
+    for ours, theirs in zip(model.coefs_, fitted.coefs_, strict=True):
+        np.testing.assert_array_equal(ours.toarray(), theirs.toarray())
+
+
+def test_unsorted_and_duplicated_entries(problem, fitted):
+    X, _ = problem
+    row = X[[0]]
+    order = np.argsort(-row.indices)
+    halves = np.concatenate([row.data[order] / 2, row.data[order] / 2])
+    messy = sp.csr_array((halves, np.tile(row.indices[order], 2), [0, halves.size]), shape=row.shape)
+    labels, scores = fitted.predict_topk(messy, k=3)
+    wanted = fitted.predict_topk(row, k=3)
+    np.testing.assert_array_equal(labels, wanted[0])
+    np.testing.assert_allclose(scores, wanted[1], rtol=1e-5)
+
+
+# ---------------------------------------------------------------------- prediction details
+
+
+def test_k_beyond_the_beam_is_padded(problem, fitted):
+    X, _ = problem
+    labels, scores = fitted.predict_topk(X[:3], k=45, beam_width=1)
+    reached = (labels >= 0).sum(axis=1)
+    assert np.all(reached <= 5)
+    assert np.all(scores[labels < 0] == -np.inf) and np.all(np.diff((labels >= 0).astype(int), axis=1) <= 0)
+
+
+def test_allowed_labels(problem, fitted):
+    X, _ = problem
+    allowed = [3, 5, 8, 21, 39]
+    everyone, _ = fitted.predict_topk(X, k=5, labels=allowed, beam_width=1)
+    assert np.all(np.isin(everyone, [-1, *allowed]))
+    full, scores = fitted.predict_topk(X, k=5, labels=allowed)
+    assert np.all(np.sort(full, axis=1) == allowed)  # a beam of ten reaches them all
+    indicator = np.zeros((300, 40))
+    indicator[:, allowed] = 1
+    for mask in (indicator, sp.csr_array(indicator), sp.csc_matrix(indicator)):
+        by_row = fitted.predict_topk(X, k=5, labels=mask)
+        np.testing.assert_array_equal(by_row[0], full)
+        np.testing.assert_array_equal(by_row[1], scores)
+    nothing = fitted.predict_topk(X[:2], k=2, labels=np.array([], dtype=int))
+    assert np.all(nothing[0] == -1)
+
+
+def test_results_do_not_depend_on_threads_batches_or_order(problem, fitted):
+    X, Y = problem
+    labels, scores = fitted.predict_topk(X, k=7)
+    order = np.random.default_rng(0).permutation(300)
+    np.testing.assert_array_equal(fitted.predict_topk(X[order], k=7)[1], scores[order])
+    np.testing.assert_array_equal(np.vstack([fitted.predict_topk(X[[i]], k=7)[0] for i in range(20)]), labels[:20])
+    with threadpool_limits(1):
+        single = clone(fitted).fit(X, Y)
+        np.testing.assert_array_equal(single.predict_topk(X, k=7)[1], scores)
+    assert single.tree_ == fitted.tree_
+
+
+def test_reached_scores_are_assembled_from_blocks(problem, fitted, monkeypatch):
+    X, _ = problem
+    wanted = fitted.decision_function(X)
+    monkeypatch.setattr("sklearn_xmr._base.ROWS_PER_BLOCK", 7)
+    assert (fitted.decision_function(X) != wanted).nnz == 0
+
+
+# ---------------------------------------------------------------------- every parameter acts
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"C": 0.01},
+        {"loss": "hinge"},
+        {"loss": "log_loss", "score_transform": "l3_hinge"},
+        {"positive_weight": 5.0},
+        {"negative_weight": 5.0},
+        {"bias": 0.0},
+        {"weight_threshold": 0.5},
+        {"negative_sampling": "tfn+man", "beam_width": 2},
+        {"negative_sampling": "man", "beam_width": 1},
+        {"negative_sampling": ["tfn", "tfn", "tfn+man"], "beam_width": 3},
+        {"score_transform": "sigmoid"},
+        {"score_transform": ["l3_hinge", "l3_hinge", "identity"]},
+        {"beam_width": 1},
+        {"label_embedding": PII()},
+        {"indexer": HierarchicalKMeans(max_leaf_size=10)},
+        {"ranker": LogisticRegression()},
+    ],
+    ids=repr,
+)
+def test_parameter_changes_the_answers(problem, fitted, changes):
+    X, Y = problem
+    assert fitted.tree_.n_levels == 3
+    scores = classifier(**changes).fit(X, Y).decision_function(X)
+    assert not np.allclose(scores.toarray(), fitted.decision_function(X).toarray(), atol=1e-4)
+
+
+def test_random_state_seeds_the_defaults(problem):
+    X, Y = problem
+    trees = [classifier(random_state=seed).fit(X, Y).tree_ for seed in (0, 0, 1)]
+    assert trees[0] == trees[1] != trees[2]
+
+
+def test_tol_and_max_iter(problem):
+    X, Y = problem
+    with pytest.warns(ConvergenceWarning, match="did not reach tol in max_iter=1"):
+        quick = classifier(max_iter=1, tol=1e-3).fit(X, Y)
+    assert quick.n_iter_ == 1
+    assert classifier(tol=1e-3, max_iter=1000).fit(X, Y).n_iter_ > classifier(tol=0.1).fit(X, Y).n_iter_ > 1
+
+
+def test_sample_weight_is_repetition(problem):
+    X, Y = problem
+    weight = np.random.default_rng(0).integers(0, 3, size=300)
+    params = {"indexer": small_tree(), "tol": 1e-10, "max_iter": 10_000, "weight_threshold": 0}
+    weighted = classifier(**params).fit(X, Y, sample_weight=weight)
+    repeated = classifier(**params).fit(X[np.repeat(np.arange(300), weight)], Y[np.repeat(np.arange(300), weight)])
+    assert weighted.tree_ == repeated.tree_
+    for ours, theirs in zip(weighted.coefs_, repeated.coefs_, strict=True):
+        np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
+
+
+def test_matcher_aware_negatives(problem):
+    """The leaf level learns from the rows whose beam holds the leaf, chosen here in plain loops."""
+    X, Y = problem
+    for scheme in ("man", "tfn+man"):
+        model = classifier(negative_sampling=scheme, beam_width=2, tol=1e-9, weight_threshold=0, max_iter=5000)
+        model.fit(X, Y)
+        tree = model.tree_
+        leaves = LabelTree(tree.child_ptr[:-1], np.arange(tree.n_nodes[-2]))
+        coefs = [coef.toarray() for coef in model.coefs_]
+        beams = [
+            {node for node, _ in search(row, leaves.child_ptr, leaves.slot_labels, coefs, model.intercepts_,
+                                        ["l3_hinge"] * 2, 2, 2)}
+            for row in X.toarray()
+        ]  # fmt: skip
+        leaf_of_label = tree.label_leaves()
+        truth = [set(leaf_of_label[Y[[i]].indices].tolist()) for i in range(300)]
+        for slot in range(0, tree.n_nodes[-1], 7):
+            label, leaf = int(tree.slot_labels[slot]), int(leaf_of_label[tree.slot_labels[slot]])
+            y = Y[:, [label]].toarray().ravel() > 0
+            rows = [i for i in range(300) if leaf in beams[i] or y[i] or (scheme != "man" and leaf in truth[i])]
+            oracle = LinearSVC(tol=1e-9, max_iter=10**6).fit(X[rows], y[rows])
+            np.testing.assert_allclose(coefs[-1][:, slot], oracle.coef_[0], atol=1e-5)
+
+
+# ---------------------------------------------------------------------- plug-ins
+
+
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        PIFA(),
+        PII(),
+        GraphSpectralEmbedding(n_dims=5),
+        LabelTextEmbedding([f"label {i} group {i % 7}" for i in range(40)]),
+        make_pipeline(PIFA(), TruncatedSVD(8), Normalizer()),
+        np.random.default_rng(0).normal(size=(40, 5)),
+        sp.csr_matrix(np.random.default_rng(0).normal(size=(40, 5))),
+    ],
+    ids=lambda embedding: type(embedding).__name__,
+)
+def test_label_embeddings_plug_in(problem, embedding):
+    X, Y = problem
+    for data in (X, X.toarray()):
+        model = classifier(label_embedding=embedding).fit(data, Y)
+        assert model.tree_.n_levels == 3
+        matches_reference(model, X)
+        clone(model)
+
+
+def test_fitted_indexer_and_tree_are_reused(problem, fitted):
+    X, Y = problem
+    indexer = small_tree().set_params(random_state=5).fit(PIFA().fit_transform(X, Y))
+    for given in (FrozenEstimator(indexer), indexer.tree_):
+        model = XRLinearClassifier(indexer=given).fit(X, Y)
+        assert model.tree_ is indexer.tree_
+    frozen = FrozenEstimator(PIFA().fit(X, Y))
+    assert classifier(label_embedding=frozen).fit(X, Y).tree_ == fitted.tree_
+
+
+class RoundRobin(BaseEstimator):
+    """The smallest indexer: label l goes to leaf l % 4."""
+
+    def fit(self, Z):
+        leaf = np.arange(Z.shape[0]) % 4
+        self.tree_ = LabelTree([[0, 4], np.concatenate([[0], np.cumsum(np.bincount(leaf))])], np.argsort(leaf, kind="stable"))
+        return self
+
+
+def test_own_indexer(problem):
+    model = XRLinearClassifier(indexer=RoundRobin()).fit(*problem)
+    assert model.tree_.n_nodes == (1, 4, 40)
+    matches_reference(model, problem[0])
+
+
+def test_taxonomy_with_overlap(problem):
+    X, Y = problem
+    leaves = np.arange(40) % 4
+    assignment = np.eye(4)[leaves]
+    assignment[:8, 3] = 1  # eight labels also live in the last leaf
+    tree = LabelTree.from_assignments([np.ones((4, 1)), assignment])
+    model = XRLinearClassifier(indexer=tree).fit(X, Y)
+    matches_reference(model, X)
+    labels, _ = model.predict_topk(X, k=40)
+    assert all(len(set(row.tolist())) == 40 for row in labels)
+
+
+@pytest.mark.parametrize("ranker", [LinearSVC(tol=1e-8, max_iter=10**5), RidgeClassifier(), LogisticRegression()])
+def test_own_ranker(problem, ranker):
+    X, Y = problem
+    model = classifier(ranker=ranker, weight_threshold=0, indexer=HierarchicalKMeans(max_leaf_size=10)).fit(X, Y)
+    matches_reference(model, X)
+    if isinstance(ranker, LinearSVC):
+        own = classifier(weight_threshold=0, tol=1e-9, max_iter=5000, indexer=model.tree_).fit(X, Y)
+        for ours, theirs in zip(own.coefs_, model.coefs_, strict=True):
+            np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-5)
+
+
+def test_own_ranker_with_matcher_aware_negatives_and_weights(problem):
+    X, Y = problem
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=300)
+    settings = {"negative_sampling": "man", "beam_width": 2, "weight_threshold": 0}
+    settings["indexer"] = HierarchicalKMeans(max_leaf_size=10)
+    theirs = classifier(ranker=LinearSVC(tol=1e-9, max_iter=10**6), **settings).fit(X, Y, sample_weight=weight)
+    ours = classifier(tol=1e-9, max_iter=5000, **settings).fit(X, Y, sample_weight=weight)
+    for a, b in zip(ours.coefs_, theirs.coefs_, strict=True):
+        np.testing.assert_allclose(a.toarray(), b.toarray(), atol=1e-5)
+
+
+# ---------------------------------------------------------------------- edge cases
+
+
+def test_label_without_positives_is_never_returned(problem):
+    X, Y = problem
+    keep = np.ones(40)
+    keep[[0, 17]] = 0
+    model = classifier().fit(X, sp.csr_array(Y.multiply(keep)))
+    labels, _ = model.predict_topk(X, k=40, beam_width=40)
+    assert not np.isin(labels, [0, 17]).any()
+    assert np.all((labels >= 0).sum(axis=1) == 38)
+
+
+def test_empty_rows_and_rows_without_labels(problem):
+    X, Y = problem
+    X, Y = X.copy().tolil(), Y.copy().tolil()
+    X[5], Y[9] = 0, 0
+    model = classifier().fit(sp.csr_array(X), sp.csr_array(Y))
+    labels, scores = model.predict_topk(sp.csr_array((2, 60)), k=3)
+    assert np.all(labels >= 0) and np.all(np.isfinite(scores))
+    matches_reference(model, sp.csr_array(X))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (5, 1), (4, 2), (30, 7)])
+def test_small_shapes(shape):
+    n_samples, n_labels = shape
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(n_samples, 4))
+    Y = np.zeros(shape)
+    Y[np.arange(n_samples), np.arange(n_samples) % n_labels] = 1
+    model = XRLinearClassifier(indexer=HierarchicalKMeans(max_leaf_size=2), random_state=0)
+    model.fit(X, sp.csr_array(Y))
+    labels, scores = model.predict_topk(X, k=2)
+    assert labels.shape == scores.shape == (n_samples, 2)
+    assert np.all(labels[:, 0] >= 0)
+    assert model.decision_function(X).shape == shape
+
+
+def test_a_feature_that_training_never_saw(problem):
+    X, Y = problem
+    wide = sp.csr_array(sp.hstack([X, sp.csr_array((300, 3))]))
+    model = classifier().fit(wide, Y)
+    query = wide[:5].tolil()
+    wanted = model.predict_topk(sp.csr_array(query), k=3)
+    query[:, 60:] = 1
+    np.testing.assert_array_equal(model.predict_topk(sp.csr_array(query), k=3)[1], wanted[1])
+
+
+def test_no_rows_to_predict_is_an_error_not_a_crash(fitted):
+    with pytest.raises(ValueError, match="0 sample"):
+        fitted.predict_topk(np.empty((0, 60)))
+
+
+# ---------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    "X, Y, message",
+    [
+        (np.ones((4, 2)), np.ones((3, 2)), r"4 rows in X and y of shape \(3, 2\)"),
+        (np.ones((4, 2)), sp.csr_array(np.ones((3, 2))), r"4 rows in X and y of shape \(3, 2\)"),
+        (np.ones((4, 2)), np.ones(3), "4 rows in X"),
+        (np.array([[np.nan, 1]] * 4), np.ones((4, 2)), "X contains NaN"),
+        (np.array([[np.inf, 1]] * 4), np.ones((4, 2)), "X contains infinity"),
+        (np.full((4, 2), 1e300), np.ones((4, 2)), "X must fit into float32"),
+        (sp.csr_array(np.array([[np.nan, 1]] * 4)), np.ones((4, 2)), "X contains NaN"),
+        (np.ones((4, 2)), -np.ones((4, 2)), "y must contain only 0 and 1, got the value -1"),
+        (np.ones((4, 2)), sp.csr_array(2 * np.ones((4, 2))), "y must contain only 0 and 1, got the value 2"),
+        (np.ones((4, 2)), sp.csr_array(np.full((4, 2), np.nan)), "y must contain only 0 and 1, got the value nan"),
+        (np.ones((4, 2)), np.full((4, 2), np.nan), "y contains NaN"),
+        (np.ones((4, 2)), np.zeros((4, 2)), "no positive label"),
+        (np.ones((4, 2)), sp.csr_array((4, 2)), "no positive label"),
+        (np.ones((4, 2)), sp.csr_array((4, 0)), "at least one label"),
+        (np.ones((4, 2)), np.array([0.5, 1.5, 2.5, 3.5]), "continuous"),
+        (np.ones((4, 2)), np.array([["a", "b"]] * 4), "y must be numeric or boolean"),
+        (np.ones((4, 2)), None, "y"),
+        (np.ones(4), np.ones((4, 2)), "2D array"),
+        (np.ones((0, 2)), np.ones((0, 2)), "0 sample"),
+        (np.array([["a", "b"]] * 4), np.ones((4, 2)), "could not convert string|dtype='numeric'"),
+    ],
+)
+def test_bad_data_is_refused(X, Y, message):
+    with pytest.raises(ValueError, match=message):
+        XRLinearClassifier().fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"C": 0}, "'C' parameter"),
+        ({"loss": "hinges"}, "'loss' parameter"),
+        ({"beam_width": 0}, "'beam_width' parameter"),
+        ({"beam_width": 2.5}, "'beam_width' parameter"),
+        ({"weight_threshold": -1}, "'weight_threshold' parameter"),
+        ({"max_iter": 0}, "'max_iter' parameter"),
+        ({"tol": 0}, "'tol' parameter"),
+        ({"tol": "tight"}, "'tol' parameter"),
+        ({"threshold": 2}, "'threshold' parameter"),
+        ({"bias": -1}, "'bias' parameter"),
+        ({"positive_weight": 0}, "'positive_weight' parameter"),
+        ({"random_state": "zero"}, "'random_state' parameter"),
+        ({"negative_sampling": "tnf"}, "negative_sampling must be one of .* got 'tnf'"),
+        ({"negative_sampling": ["tfn"] * 9}, "negative_sampling must be one name or one per level, got 9"),
+        ({"score_transform": "l9_hinge"}, "score_transform must be one of .* got 'l9_hinge'"),
+        ({"score_transform": ["sigmoid"] * 9}, "score_transform must be one name or one per level, got 9"),
+        ({"indexer": "kmeans"}, "'indexer' parameter"),
+        ({"label_embedding": "pifa"}, "'label_embedding' parameter"),
+        ({"label_embedding": np.ones((3, 2))}, "label_embedding must give one row per label"),
+        ({"indexer": LabelTree.flat(39)}, r"label tree has 39 label\(s\), but y has 40"),
+        ({"indexer": TruncatedSVD(2)}, "indexer must set tree_ to a LabelTree"),
+        ({"ranker": "svm"}, "'ranker' parameter"),
+        ({"ranker": TruncatedSVD(2)}, "ranker must be a linear classifier"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(problem, params, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        classifier(**params).fit(*problem)
+
+
+@pytest.mark.parametrize("weight", [np.ones(3), -np.ones(300), np.full(300, np.nan), np.zeros(300)])
+def test_bad_sample_weight_is_refused(problem, weight):
+    with pytest.raises(ValueError, match=r"sample_weight|Sample weights|weights|NaN"):
+        classifier().fit(*problem, sample_weight=weight)
+
+
+def test_bad_queries_are_refused(problem, fitted):
+    X, _ = problem
+    for k in (0, -1):
+        with pytest.raises(ValueError, match="k must be at least 1"):
+            fitted.predict_topk(X, k=k)
+    for k in (2.0, "5", True, None):
+        with pytest.raises(TypeError, match="k must be an integer"):
+            fitted.predict_topk(X, k=k)
+    with pytest.raises(ValueError, match="beam_width must be at least 1"):
+        fitted.predict_topk(X, beam_width=0)
+    with pytest.raises(ValueError, match="59 features, but XRLinearClassifier is expecting 60"):
+        fitted.predict_topk(X[:, :59])
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.predict(np.full((2, 60), np.nan))
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 40\), got 40"):
+        fitted.predict_topk(X, labels=[1, 40])
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 40\), got -1"):
+        fitted.predict_topk(X, labels=[-1])
+    with pytest.raises(TypeError, match="labels must be integers"):
+        fitted.predict_topk(X, labels=[0.5])
+    with pytest.raises(ValueError, match="labels must have 40 columns"):
+        fitted.predict_topk(X, labels=np.ones((300, 39)))
+    with pytest.raises(ValueError, match="300 rows in X and labels of shape"):
+        fitted.predict_topk(X, labels=np.ones((299, 40)))
+    with pytest.raises(ValueError, match="score_transform must be one of"):
+        clone(fitted).set_params(score_transform="x").fit(*problem)
+    with pytest.raises(NotFittedError):
+        XRLinearClassifier().predict_topk(X)
+
+
+def test_failed_fit_leaves_the_model_usable(problem, fitted):
+    X, Y = problem
+    model = clone(fitted).fit(X, Y)
+    before = model.predict_topk(X, k=5)
+    for bad_X, bad_Y in ((X[:, :30], Y[:200]), (X, sp.csr_array((300, 40))), (X[:, :30], 2 * Y)):
+        with pytest.raises(ValueError, match="y"):
+            model.fit(bad_X, bad_Y)
+    with pytest.raises(ValueError, match="label tree"):
+        model.set_params(indexer=LabelTree.flat(3)).fit(X[:, :20], Y[:, :10])
+    after = model.predict_topk(X, k=5)
+    np.testing.assert_array_equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+    assert model.n_features_in_ == 60
