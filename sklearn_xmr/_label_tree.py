@@ -298,6 +298,7 @@ class LabelTree:
         Returns
         -------
         ndarray of shape (n_labels,), dtype int32
+            Node ids of level ``n_levels - 1``.
         """
         leaves = np.empty(self.n_labels, dtype=np.int32)
         # backwards, so that the first slot of a label is written last

@@ -51,7 +51,7 @@ def test_no_name_loads_torch_transformers_or_matplotlib():
 
 def test_unknown_attribute():
     with pytest.raises(AttributeError, match="module 'sklearn_xmr' has no attribute 'XRQuadratic'"):
-        sklearn_xmr.XRQuadratic  # noqa: B018
+        sklearn_xmr.XRQuadratic
     with pytest.raises(ImportError, match="XRQuadratic"):
         from sklearn_xmr import XRQuadratic  # noqa: F401
 

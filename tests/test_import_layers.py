@@ -77,10 +77,11 @@ def broken_rules(source, module):
     tree = ast.parse(source)
     layer = layer_of(module)
     allowed = ALLOWED.get(layer)
+    may_be_private = module == PRIVATE_NAMES_LIVE_IN
     at_import = set(import_time_nodes(tree))
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in PRIVATE_METHODS and module != PRIVATE_NAMES_LIVE_IN:
+        if isinstance(node, ast.Attribute) and node.attr in PRIVATE_METHODS and not may_be_private:
             found.append(f"{module}:{node.lineno} uses {node.attr}, which is private to scikit-learn")
         if isinstance(node, ast.ImportFrom) and node.level:
             found.append(f"{module}:{node.lineno} imports relatively")
@@ -95,7 +96,7 @@ def broken_rules(source, module):
             if root in HEAVY and layer != HEAVY_LAYER and node in at_import:
                 found.append(f"{where} at module level")
             private = any(part.startswith("_") for part in rest)
-            if root == "sklearn" and private and module != PRIVATE_NAMES_LIVE_IN:
+            if root == "sklearn" and private and not may_be_private:
                 found.append(f"{where}, which is private to scikit-learn")
     return found
 
@@ -118,12 +119,12 @@ def test_every_layer_is_there():
         ("sklearn_xmr._label_tree", "import sklearn_xmr.indexing"),
         ("sklearn_xmr.indexing._x", "from sklearn_xmr import ranking"),
         ("sklearn_xmr.indexing._x", "from sklearn_xmr import PIFA"),
-        ("sklearn_xmr.ranking._x", "def f():\n    from sklearn_xmr.matching._beam_search import BeamSearch"),
+        ("sklearn_xmr.ranking._x", "def f():\n    from sklearn_xmr.matching import _beam_search"),
         ("sklearn_xmr.metrics", "from sklearn_xmr._label_tree import LabelTree"),
         ("sklearn_xmr.datasets._x", "from sklearn_xmr.metrics import topk"),
         ("sklearn_xmr.metrics._x", "from ._topk import topk"),
         ("sklearn_xmr._base", "import torch"),
-        ("sklearn_xmr._base", "try:\n    from transformers import AutoModel\nexcept ImportError:\n    pass"),
+        ("sklearn_xmr._base", "try:\n    import transformers\nexcept ImportError:\n    pass"),
         ("sklearn_xmr.metrics._x", "class A:\n    import matplotlib.pyplot as plt"),
         ("sklearn_xmr._base", "from sklearn.utils._param_validation import Interval"),
         ("sklearn_xmr._base", "from sklearn.utils.validation import _check_sample_weight"),
