@@ -242,10 +242,12 @@ class LabelTree:
 
     @property
     def n_levels(self):
+        """Number of levels below the root, int."""
         return len(self.child_ptr)
 
     @property
     def n_nodes(self):
+        """Nodes of each level, tuple of int; the root first, the slots last."""
         return (1, *(int(ptr[-1]) for ptr in self.child_ptr))
 
     @property
@@ -296,6 +298,7 @@ class LabelTree:
         Returns
         -------
         ndarray of shape (n_labels,), dtype int32
+            Node ids of level ``n_levels - 1``.
         """
         leaves = np.empty(self.n_labels, dtype=np.int32)
         # backwards, so that the first slot of a label is written last

@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from sklearn_xmr.utils._openmp_helpers import openmp_enabled
+from sklearn_xmr.utils._simd import simd_variant
 from sklearn_xmr.utils._threads import effective_n_threads
 
 _PACKAGES = (
@@ -27,6 +28,7 @@ def show_versions():
             lines[package] = version(package)
         except PackageNotFoundError:
             lines[package] = "not installed"
+    lines["simd"] = simd_variant()
     lines["openmp"] = "yes" if openmp_enabled() else "no"
     lines["threads"] = str(effective_n_threads())
     sys.stdout.write("\n".join(f"{key}: {value}" for key, value in lines.items()) + "\n")
