@@ -16,7 +16,7 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/cython-lint sklearn_xmr
+	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint sklearn_xmr
 	$(VENV)/bin/codespell
 
 format: $(VENV)/.installed-dev

@@ -33,8 +33,8 @@ docs = load_api_docs()
 texts_train, Y_train = docs.texts[docs.train_indices], docs.Y[docs.train_indices]
 texts_test, Y_test = docs.texts[docs.test_indices], docs.Y[docs.test_indices]
 print(
-    f"data: {Y_train.shape[0]:,} training and {Y_test.shape[0]:,} test passages, {Y_train.shape[1]:,} labels, "
-    f"{docs.Y.nnz / docs.Y.shape[0]:.2f} labels a passage ({time.perf_counter() - start:.1f} s)"
+    f"data: {Y_train.shape[0]:,} training and {Y_test.shape[0]:,} test passages, {Y_train.shape[1]:,} "
+    f"labels, {docs.Y.nnz / docs.Y.shape[0]:.2f} labels a passage ({time.perf_counter() - start:.1f} s)"
 )
 
 # %%
@@ -49,7 +49,8 @@ classifier = pipeline[-1].fit(X_train, Y_train)
 trained = time.perf_counter()
 labels, scores = classifier.predict_topk(vectorizer.transform(texts_test), k=5)
 print(
-    f"tf-idf: {X_train.shape[1]:,} features in {vectorized - start:.2f} s; training {trained - vectorized:.2f} s; "
+    f"tf-idf: {X_train.shape[1]:,} features in {vectorized - start:.2f} s; "
+    f"training {trained - vectorized:.2f} s; "
     f"{Y_test.shape[0]:,} test passages (text included) {time.perf_counter() - trained:.2f} s"
 )
 
@@ -82,7 +83,8 @@ with tempfile.TemporaryDirectory() as folder:
     joblib.dump(pipeline, path)
     start = time.perf_counter()
     loaded = joblib.load(path, mmap_mode="r")
-    print(f"\nsaved {path.stat().st_size / 1e6:.1f} MB, loaded in {1000 * (time.perf_counter() - start):.0f} ms")
+    seconds = time.perf_counter() - start
+    print(f"\nsaved {path.stat().st_size / 1e6:.1f} MB, loaded in {1000 * seconds:.0f} ms")
     query = loaded[:-1].transform(QUESTIONS[:1])
     loaded[-1].predict_topk(query)
     start = time.perf_counter()

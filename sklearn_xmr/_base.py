@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 ROWS_PER_BLOCK = 4096
 
 
-def _seeded_clone(estimator, seed):
+def seeded_clone(estimator, seed):
     """Clone a sub-estimator; wherever its random_state is None, the classifier's takes its place."""
     copy = clone(estimator)
     if hasattr(copy, "get_params"):
@@ -80,7 +80,9 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         """
         validate_estimator_params(self)
         X_in = X
-        X = check_array(X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X")
+        X = check_array(
+            X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X"
+        )
         X = as_float32(X)
         Y, classes, form = encode_targets(y, X.shape[0])
         if sample_weight is not None:
@@ -110,7 +112,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         """Step 1 and 2: the label tree, from the user's objects or the defaults."""
         indexer = self.indexer
         if not isinstance(indexer, LabelTree):
-            indexer = _seeded_clone(HierarchicalKMeans() if indexer is None else indexer, seed)
+            indexer = seeded_clone(HierarchicalKMeans() if indexer is None else indexer, seed)
             # FrozenEstimator: fitted before, needs no embedding
             if not hasattr(indexer, "tree_"):
                 if not hasattr(indexer, "fit"):
@@ -138,7 +140,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         if not (hasattr(embedding, "fit") or hasattr(embedding, "fit_transform")):
             Z = check_array(embedding, accept_sparse="csr", input_name="label_embedding")
         else:
-            embedding = _seeded_clone(embedding, seed)
+            embedding = seeded_clone(embedding, seed)
             weighted = sample_weight is not None and has_fit_parameter(embedding, "sample_weight")
             arguments = {"sample_weight": sample_weight} if weighted else {}
             if hasattr(embedding, "fit_transform"):
@@ -147,7 +149,8 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
                 Z = embedding.fit(X, Y, **arguments).embedding_
         if Z.shape[0] != Y.shape[1]:
             raise ValueError(
-                f"label_embedding must give one row per label, got shape {Z.shape} for {Y.shape[1]} label(s)."
+                f"label_embedding must give one row per label, got shape {Z.shape} for {Y.shape[1]} "
+                "label(s)."
             )
         return Z
 
@@ -327,7 +330,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             hits = Y[np.arange(best.size), np.maximum(best, 0)] * (best >= 0)
         else:
             hits = self.classes_[best] == np.ravel(y)
-        return float(np.average(hits, weights=sample_weight))
+        return float(np.average(hits.astype(np.float64), weights=sample_weight))
 
     # ------------------------------------------------------------------ helpers of the predictors
 

@@ -1,10 +1,9 @@
 """XRLinearClassifier: recursive linear matcher and ranker."""
 
 from numbers import Integral, Real
+from typing import ClassVar
 
-import numpy as np
-
-from sklearn_xmr._base import BaseXMRClassifier
+from sklearn_xmr._base import BaseXMRClassifier, seeded_clone
 from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
 from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
@@ -65,8 +64,8 @@ class XRLinearClassifier(BaseXMRClassifier):
     max_iter : int, default=200
         Largest number of passes over a cluster's rows.
     random_state : int, RandomState instance or None, default=None
-        Seeds the order in which the solver visits rows, and label embedding and indexer where their own
-        ``random_state`` is None. Results do not depend on the number of threads.
+        Seeds the order in which the solver visits rows, and label embedding, indexer and ranker where
+        their own ``random_state`` is None. Results do not depend on the number of threads.
 
     Attributes
     ----------
@@ -94,9 +93,9 @@ class XRLinearClassifier(BaseXMRClassifier):
 
     Notes
     -----
-    A node's problem is  min_w  1/2 ||w||^2 + C sum_i v_i loss(y_i w.x_i)  with v_i the product of the sample
-    weight and the class weight. It is solved by dual coordinate descent [2]_ on 16 sibling labels at a
-    time. Threads come from OpenMP: bound them by ``OMP_NUM_THREADS`` or threadpoolctl.
+    A node's problem is  min_w  1/2 ||w||^2 + C sum_i v_i loss(y_i w.x_i)  with v_i the product of the
+    sample weight and the class weight. It is solved by dual coordinate descent [2]_ on 16 sibling labels
+    at a time. Threads come from OpenMP: bound them by ``OMP_NUM_THREADS`` or threadpoolctl.
 
     References
     ----------
@@ -120,8 +119,14 @@ class XRLinearClassifier(BaseXMRClassifier):
     [['fruit', 'red'], ['fruit', 'green'], ['car', 'red'], ['car', 'green']]
     """
 
-    _parameter_constraints = {
-        "label_embedding": [HasMethods("fit_transform"), HasMethods("fit"), "array-like", "sparse matrix", None],
+    _parameter_constraints: ClassVar[dict] = {
+        "label_embedding": [
+            HasMethods("fit_transform"),
+            HasMethods("fit"),
+            "array-like",
+            "sparse matrix",
+            None,
+        ],
         "indexer": [HasMethods("fit"), HasMethods("propagate"), None],
         "ranker": [HasMethods("fit"), None],
         "loss": [StrOptions(set(LOSSES))],
@@ -185,12 +190,12 @@ class XRLinearClassifier(BaseXMRClassifier):
         """Train independent levels; returns their weights, the passes and the unconverged nodes."""
         if self.ranker is not None:
             weights = fit_estimator_rankers(
-                X, problems, estimator=self.ranker, sample_weight=sample_weight,
+                X, problems, estimator=seeded_clone(self.ranker, seed), sample_weight=sample_weight,
                 weight_threshold=self.weight_threshold,
             )  # fmt: skip
             return weights, 1, 0
         return fit_linear_rankers(
             X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
             positive_weight=self.positive_weight, negative_weight=self.negative_weight, bias=self.bias,
-            tol=self.tol, max_iter=self.max_iter, weight_threshold=self.weight_threshold, seed=np.uint64(seed),
+            tol=self.tol, max_iter=self.max_iter, weight_threshold=self.weight_threshold, seed=seed,
         )  # fmt: skip

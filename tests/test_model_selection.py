@@ -49,7 +49,9 @@ def texts():
 def test_grid_search_over_a_text_pipeline(texts, container):
     corpus, Y = texts
     Y = container(Y)
-    pipeline = make_pipeline(TfidfVectorizer(), XRLinearClassifier(indexer=HierarchicalKMeans(), random_state=0))
+    pipeline = make_pipeline(
+        TfidfVectorizer(), XRLinearClassifier(indexer=HierarchicalKMeans(), random_state=0)
+    )
     grid = {
         "xrlinearclassifier__indexer__max_leaf_size": [5, 15],
         "xrlinearclassifier__C": [0.001, 1.0],
@@ -73,7 +75,9 @@ def test_searching_prediction_parameters_acts(texts):
         model, {"beam_width": [1, 8], "score_transform": ["l3_hinge", "sigmoid"]}, n_iter=4, random_state=0,
         scoring=make_topk_scorer(precision_at_k, k=2), cv=2,
     ).fit(X, Y)  # fmt: skip
-    by_width = dict(zip(map(str, search.cv_results_["params"]), search.cv_results_["mean_test_score"], strict=True))
+    by_width = dict(
+        zip(map(str, search.cv_results_["params"]), search.cv_results_["mean_test_score"], strict=True)
+    )
     assert len(set(by_width.values())) > 1
 
 
@@ -94,7 +98,9 @@ def test_cross_validation_with_sparse_y(texts):
 
 def test_feature_union_in_front(texts):
     corpus, Y = texts
-    union = FeatureUnion([("words", TfidfVectorizer()), ("topics", make_pipeline(TfidfVectorizer(), TruncatedSVD(5)))])
+    union = FeatureUnion(
+        [("words", TfidfVectorizer()), ("topics", make_pipeline(TfidfVectorizer(), TruncatedSVD(5)))]
+    )
     pipeline = make_pipeline(union, XRLinearClassifier(random_state=0)).fit(corpus, Y)
     assert pipeline.score(corpus, Y) > 0.9
 
@@ -170,7 +176,9 @@ def test_another_process_reads_the_map(model, tmp_path):
 def test_newer_format_is_refused(model):
     state = model[0].__getstate__()
     assert state["_format_version"] == FORMAT_VERSION
-    with pytest.raises(ValueError, match=f"format {FORMAT_VERSION + 1}, this version .* reads up to {FORMAT_VERSION}"):
+    with pytest.raises(
+        ValueError, match=f"format {FORMAT_VERSION + 1}, this version .* reads up to {FORMAT_VERSION}"
+    ):
         XRLinearClassifier().__setstate__({**state, "_format_version": FORMAT_VERSION + 1})
 
 
@@ -205,8 +213,12 @@ def test_several_threads_share_a_model(model):
 def test_joblib_workers(model, backend):
     fitted, X = model
     with joblib.parallel_config(backend=backend, n_jobs=2):
-        parts = joblib.Parallel()(joblib.delayed(fitted.predict_topk)(X[i : i + 100], 7) for i in range(0, 300, 100))
-    np.testing.assert_array_equal(np.vstack([labels for labels, _ in parts]), fitted.predict_topk(X, k=7)[0])
+        parts = joblib.Parallel()(
+            joblib.delayed(fitted.predict_topk)(X[i : i + 100], 7) for i in range(0, 300, 100)
+        )
+    np.testing.assert_array_equal(
+        np.vstack([labels for labels, _ in parts]), fitted.predict_topk(X, k=7)[0]
+    )
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")

@@ -190,7 +190,14 @@ def test_containers_of_x_do_not_matter(problem, fitted):
     read_only = X.copy()
     for array in (read_only.data, read_only.indices, read_only.indptr):
         array.flags.writeable = False
-    for other in (X.toarray(), X.astype(np.float64), sp.csc_matrix(X), wide, np.asfortranarray(X.toarray()), read_only):
+    for other in (
+        X.toarray(),
+        X.astype(np.float64),
+        sp.csc_matrix(X),
+        wide,
+        np.asfortranarray(X.toarray()),
+        read_only,
+    ):
         labels, scores = fitted.predict_topk(other, k=4)
         np.testing.assert_array_equal(labels, wanted[0])
         np.testing.assert_array_equal(scores, wanted[1])
@@ -248,7 +255,9 @@ def test_results_do_not_depend_on_threads_batches_or_order(problem, fitted):
     labels, scores = fitted.predict_topk(X, k=7)
     order = np.random.default_rng(0).permutation(300)
     np.testing.assert_array_equal(fitted.predict_topk(X[order], k=7)[1], scores[order])
-    np.testing.assert_array_equal(np.vstack([fitted.predict_topk(X[[i]], k=7)[0] for i in range(20)]), labels[:20])
+    np.testing.assert_array_equal(
+        np.vstack([fitted.predict_topk(X[[i]], k=7)[0] for i in range(20)]), labels[:20]
+    )
     with threadpool_limits(1):
         single = clone(fitted).fit(X, Y)
         np.testing.assert_array_equal(single.predict_topk(X, k=7)[1], scores)
@@ -313,7 +322,9 @@ def test_sample_weight_is_repetition(problem):
     weight = np.random.default_rng(0).integers(0, 3, size=300)
     params = {"indexer": small_tree(), "tol": 1e-10, "max_iter": 10_000, "weight_threshold": 0}
     weighted = classifier(**params).fit(X, Y, sample_weight=weight)
-    repeated = classifier(**params).fit(X[np.repeat(np.arange(300), weight)], Y[np.repeat(np.arange(300), weight)])
+    repeated = classifier(**params).fit(
+        X[np.repeat(np.arange(300), weight)], Y[np.repeat(np.arange(300), weight)]
+    )
     assert weighted.tree_ == repeated.tree_
     for ours, theirs in zip(weighted.coefs_, repeated.coefs_, strict=True):
         np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
@@ -323,7 +334,9 @@ def test_matcher_aware_negatives(problem):
     """The leaf level learns from the rows whose beam holds the leaf, chosen here in plain loops."""
     X, Y = problem
     for scheme in ("man", "tfn+man"):
-        model = classifier(negative_sampling=scheme, beam_width=2, tol=1e-9, weight_threshold=0, max_iter=5000)
+        model = classifier(
+            negative_sampling=scheme, beam_width=2, tol=1e-9, weight_threshold=0, max_iter=5000
+        )
         model.fit(X, Y)
         tree = model.tree_
         leaves = LabelTree(tree.child_ptr[:-1], np.arange(tree.n_nodes[-2]))
@@ -338,7 +351,9 @@ def test_matcher_aware_negatives(problem):
         for slot in range(0, tree.n_nodes[-1], 7):
             label, leaf = int(tree.slot_labels[slot]), int(leaf_of_label[tree.slot_labels[slot]])
             y = Y[:, [label]].toarray().ravel() > 0
-            rows = [i for i in range(300) if leaf in beams[i] or y[i] or (scheme != "man" and leaf in truth[i])]
+            rows = [
+                i for i in range(300) if leaf in beams[i] or y[i] or (scheme != "man" and leaf in truth[i])
+            ]
             oracle = LinearSVC(tol=1e-9, max_iter=10**6).fit(X[rows], y[rows])
             np.testing.assert_allclose(coefs[-1][:, slot], oracle.coef_[0], atol=1e-5)
 
@@ -383,7 +398,9 @@ class RoundRobin(BaseEstimator):
 
     def fit(self, Z):
         leaf = np.arange(Z.shape[0]) % 4
-        self.tree_ = LabelTree([[0, 4], np.concatenate([[0], np.cumsum(np.bincount(leaf))])], np.argsort(leaf, kind="stable"))
+        self.tree_ = LabelTree(
+            [[0, 4], np.concatenate([[0], np.cumsum(np.bincount(leaf))])], np.argsort(leaf, kind="stable")
+        )
         return self
 
 
@@ -405,10 +422,14 @@ def test_taxonomy_with_overlap(problem):
     assert all(len(set(row.tolist())) == 40 for row in labels)
 
 
-@pytest.mark.parametrize("ranker", [LinearSVC(tol=1e-8, max_iter=10**5), RidgeClassifier(), LogisticRegression()])
+@pytest.mark.parametrize(
+    "ranker", [LinearSVC(tol=1e-8, max_iter=10**5), RidgeClassifier(), LogisticRegression()]
+)
 def test_own_ranker(problem, ranker):
     X, Y = problem
-    model = classifier(ranker=ranker, weight_threshold=0, indexer=HierarchicalKMeans(max_leaf_size=10)).fit(X, Y)
+    model = classifier(ranker=ranker, weight_threshold=0, indexer=HierarchicalKMeans(max_leaf_size=10)).fit(
+        X, Y
+    )
     matches_reference(model, X)
     if isinstance(ranker, LinearSVC):
         own = classifier(weight_threshold=0, tol=1e-9, max_iter=5000, indexer=model.tree_).fit(X, Y)
@@ -421,7 +442,9 @@ def test_own_ranker_with_matcher_aware_negatives_and_weights(problem):
     weight = np.random.default_rng(0).uniform(0.5, 2, size=300)
     settings = {"negative_sampling": "man", "beam_width": 2, "weight_threshold": 0}
     settings["indexer"] = HierarchicalKMeans(max_leaf_size=10)
-    theirs = classifier(ranker=LinearSVC(tol=1e-9, max_iter=10**6), **settings).fit(X, Y, sample_weight=weight)
+    theirs = classifier(ranker=LinearSVC(tol=1e-9, max_iter=10**6), **settings).fit(
+        X, Y, sample_weight=weight
+    )
     ours = classifier(tol=1e-9, max_iter=5000, **settings).fit(X, Y, sample_weight=weight)
     for a, b in zip(ours.coefs_, theirs.coefs_, strict=True):
         np.testing.assert_allclose(a.toarray(), b.toarray(), atol=1e-5)
@@ -494,8 +517,16 @@ def test_no_rows_to_predict_is_an_error_not_a_crash(fitted):
         (np.full((4, 2), 1e300), np.ones((4, 2)), "X must fit into float32"),
         (sp.csr_array(np.array([[np.nan, 1]] * 4)), np.ones((4, 2)), "X contains NaN"),
         (np.ones((4, 2)), -np.ones((4, 2)), "y must contain only 0 and 1, got the value -1"),
-        (np.ones((4, 2)), sp.csr_array(2 * np.ones((4, 2))), "y must contain only 0 and 1, got the value 2"),
-        (np.ones((4, 2)), sp.csr_array(np.full((4, 2), np.nan)), "y must contain only 0 and 1, got the value nan"),
+        (
+            np.ones((4, 2)),
+            sp.csr_array(2 * np.ones((4, 2))),
+            "y must contain only 0 and 1, got the value 2",
+        ),
+        (
+            np.ones((4, 2)),
+            sp.csr_array(np.full((4, 2), np.nan)),
+            "y must contain only 0 and 1, got the value nan",
+        ),
         (np.ones((4, 2)), np.full((4, 2), np.nan), "y contains NaN"),
         (np.ones((4, 2)), np.zeros((4, 2)), "no positive label"),
         (np.ones((4, 2)), sp.csr_array((4, 2)), "no positive label"),
@@ -532,6 +563,7 @@ def test_bad_data_is_refused(X, Y, message):
         ({"negative_sampling": ["tfn"] * 9}, "negative_sampling must be one name or one per level, got 9"),
         ({"score_transform": "l9_hinge"}, "score_transform must be one of .* got 'l9_hinge'"),
         ({"score_transform": ["sigmoid"] * 9}, "score_transform must be one name or one per level, got 9"),
+        ({"score_transform": ["identity", "l3_hinge", "l3_hinge"]}, "must not return from 'identity'"),
         ({"indexer": "kmeans"}, "'indexer' parameter"),
         ({"label_embedding": "pifa"}, "'label_embedding' parameter"),
         ({"label_embedding": np.ones((3, 2))}, "label_embedding must give one row per label"),

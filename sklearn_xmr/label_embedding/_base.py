@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
-from sklearn_xmr.utils._validation import MAX_INT32, check_label_matrix
+from sklearn_xmr.utils._validation import check_label_matrix
 
 
 class BaseLabelEmbedding(TransformerMixin, BaseEstimator, ABC, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -146,14 +146,7 @@ def label_indicator(X, y, *, name, need_positive=True):
     Y = check_label_matrix(y, n_samples=None if X is None else _n_rows(X))
     if need_positive and Y.nnz == 0:
         raise ValueError(f"y must hold at least one positive label, got none in shape {Y.shape}.")
-    return as_csr_array(Y)
-
-
-def as_csr_array(X):
-    """CSR matrix as csr_array, its indices int32 wherever that suffices; copies only what it must."""
-    index_dtype = np.int32 if max(X.nnz, *X.shape) <= MAX_INT32 else np.int64
-    indices, indptr = (array.astype(index_dtype, copy=False) for array in (X.indices, X.indptr))
-    return sp.csr_array((X.data, indices, indptr), shape=X.shape)
+    return Y
 
 
 def unit_rows(Z):

@@ -7,8 +7,9 @@ import scipy.sparse as sp
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, as_csr_array, label_indicator, unit_rows
+from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, label_indicator, unit_rows
 from sklearn_xmr.utils._sklearn_private import Interval, check_sample_weight, validate_estimator_params
+from sklearn_xmr.utils._validation import as_csr_array
 
 # Labels whose full vectors exist at one time while max_features cuts them down.
 LABELS_PER_BLOCK = 1024

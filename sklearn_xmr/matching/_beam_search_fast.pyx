@@ -11,7 +11,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from sklearn_xmr.utils._ordered_keys cimport key_identifier, key_score, pack_key, select_largest, sort_descending
+from sklearn_xmr.utils._ordered_keys cimport (
+    key_identifier, key_score, pack_key, select_largest, sort_descending,
+)
 
 cdef enum:
     IDENTITY = 0
@@ -133,7 +135,8 @@ cdef inline void add_chunk(const Chunks* level, int64_t chunk, const int32_t* in
     cdef const uint32_t* row_ptr = level.row_ptr + level.chunk_ptr[chunk] + chunk
     cdef int64_t base = level.entry_ptr[chunk], j, row, e
     cdef float x
-    memcpy(margins, level.intercepts + first_child, (level.child_ptr[chunk + 1] - first_child) * sizeof(float))
+    memcpy(margins, level.intercepts + first_child,
+           (level.child_ptr[chunk + 1] - first_child) * sizeof(float))
     if level.chunk_ptr[chunk] == level.chunk_ptr[chunk + 1]:
         return
     for j in range(n):
@@ -152,13 +155,13 @@ cdef inline void add_chunk(const Chunks* level, int64_t chunk, const int32_t* in
 cdef inline float log_factor(float margin, int kind, int power) noexcept nogil:
     """Log of the score transform; the margin itself for the identity."""
     cdef float slack, result
-    cdef int i
+    cdef int _i
     if kind == HINGE:
         if margin >= 1:
             return 0
         slack = 1 - margin
         result = slack
-        for i in range(power - 1):
+        for _i in range(power - 1):
             result = result * slack
         return -result
     if kind == SIGMOID:
@@ -174,7 +177,8 @@ cdef inline float answer_score(float score, int kind) noexcept nogil:
 
 
 cdef int64_t search_row(
-    Chunks** levels, int n_levels, const Mask* masks, int64_t row, const int32_t* indices, const float* data,
+    Chunks** levels, int n_levels, const Mask* masks, int64_t row, const int32_t* indices,
+    const float* data,
     int64_t n, int64_t beam_width, int64_t n_answers, uint64_t* keys, uint64_t* beam, float* margins,
 ) noexcept nogil:
     """Search one row; leaves the ranked answers in `keys` and returns their number."""
@@ -223,7 +227,9 @@ cdef int64_t search_row(
     return n_beam
 
 
-cdef inline const int32_t* lower_bound(const int32_t* begin, const int32_t* end, int32_t value) noexcept nogil:
+cdef inline const int32_t* lower_bound(
+    const int32_t* begin, const int32_t* end, int32_t value,
+) noexcept nogil:
     cdef const int32_t* middle
     while begin < end:
         middle = begin + (end - begin) // 2
@@ -328,8 +334,10 @@ def beam_search_csr(
         raise MemoryError("Not enough memory to search the label tree.")
 
 
-cdef void write_answers(const uint64_t* keys, int64_t n_found, int kind, int64_t max_copies, int32_t* labels,
-                        float* scores, int64_t k) noexcept nogil:
+cdef void write_answers(
+    const uint64_t* keys, int64_t n_found, int kind, int64_t max_copies, int32_t* labels, float* scores,
+    int64_t k,
+) noexcept nogil:
     """Ranked keys to labels and scores; a label with several copies keeps its best one."""
     cdef int64_t i, j, n = 0
     cdef int32_t label

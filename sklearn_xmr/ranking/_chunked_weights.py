@@ -77,10 +77,10 @@ class ChunkedWeights:
         -------
         chunked : ChunkedWeights
         """
-        coo = sp.coo_array(weights)
-        coo.sum_duplicates()
-        keep = coo.data != 0
-        values, feature, child = coo.data[keep], coo.row[keep], coo.col[keep]
+        entries = sp.coo_array(weights)
+        entries.sum_duplicates()
+        keep = entries.data != 0
+        values, feature, child = entries.data[keep], entries.row[keep], entries.col[keep]
         n_parents = len(child_ptr) - 1
         fan_outs = np.diff(child_ptr)
         parent = np.repeat(np.arange(n_parents), fan_outs)[child]
@@ -111,7 +111,9 @@ class ChunkedWeights:
         """The weights as a csc_array of shape (n_features, n_children), dtype float32."""
         chunk_sizes = np.diff(self.chunk_ptr)
         # row_ptr has one end per chunk between the rows of two chunks; drop the step across it
-        lengths = np.delete(np.diff(self.row_ptr.astype(np.int64)), (self.chunk_ptr[1:-1] + np.arange(chunk_sizes.size - 1)))
+        lengths = np.delete(
+            np.diff(self.row_ptr.astype(np.int64)), (self.chunk_ptr[1:-1] + np.arange(chunk_sizes.size - 1))
+        )
         features = np.repeat(self.features, lengths)
         first_child = np.repeat(self.child_ptr[:-1], np.diff(self.entry_ptr))
         columns = first_child + self.slots

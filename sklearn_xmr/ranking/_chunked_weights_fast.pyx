@@ -1,6 +1,12 @@
-"""Feature directories of weight chunks."""
+"""Build the chunks of `ChunkedWeights`: merge what the solver wrote, index features.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+See the class for the layout.
+"""
+
+from cython.parallel cimport parallel, prange
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 import numpy as np
 
@@ -37,3 +43,103 @@ def build_buckets(const int64_t[::1] chunk_ptr, const int32_t[::1] features, con
                 row += 1
             buckets[bucket_ptr[c] + b] = <uint32_t> row
     return np.asarray(buckets)
+
+
+cdef int64_t merge_blocks(
+    const Block* blocks, int64_t n_blocks, int64_t* cursors, int32_t* features, uint32_t* row_ptr,
+    uint16_t* short_slots, uint32_t* wide_slots, float* values,
+) noexcept nogil:
+    """Merge a cluster's blocks by feature; returns the number of rows, writes where `features` is given."""
+    cdef int64_t n_rows = 0, n_entries = 0, b
+    cdef int32_t feature
+    memset(cursors, 0, n_blocks * sizeof(int64_t))
+    while True:
+        feature = -1
+        for b in range(n_blocks):
+            # unsigned, -1 is the largest: no feature yet
+            if (cursors[b] < blocks[b].n_entries
+                    and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature):
+                feature = blocks[b].features[cursors[b]]
+        if features != NULL:
+            row_ptr[n_rows] = <uint32_t> n_entries
+        if feature < 0:
+            return n_rows
+        for b in range(n_blocks):
+            while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
+                if features != NULL:
+                    if short_slots != NULL:
+                        short_slots[n_entries] = <uint16_t> blocks[b].slots[cursors[b]]
+                    else:
+                        wide_slots[n_entries] = <uint32_t> blocks[b].slots[cursors[b]]
+                    values[n_entries] = blocks[b].values[cursors[b]]
+                n_entries += 1
+                cursors[b] += 1
+        if features != NULL:
+            features[n_rows] = feature
+        n_rows += 1
+
+
+cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr, int widest,
+                     int n_threads):
+    """Chunks of one level from the blocks of its tasks."""
+    cdef int64_t n_parents = task_ptr.shape[0] - 1, k, b, first, n_blocks, total
+    cdef int64_t[::1] n_rows = np.zeros(n_parents, dtype=np.int64)
+    cdef int64_t[::1] n_entries = np.zeros(n_parents, dtype=np.int64)
+    cdef int64_t most = (int(np.diff(task_ptr).max()) + 1) * blocks_per_task
+    cdef int64_t* cursors
+    cdef int failure = 0
+    cdef int* failed = &failure
+
+    with nogil, parallel(num_threads=n_threads):
+        cursors = <int64_t*> malloc(most * sizeof(int64_t))
+        for k in prange(n_parents, schedule="dynamic", chunksize=1):
+            if cursors == NULL:
+                failed[0] = 1
+            else:
+                first = task_ptr[k] * blocks_per_task
+                n_blocks = task_ptr[k + 1] * blocks_per_task - first
+                total = 0
+                for b in range(first, first + n_blocks):
+                    total = total + blocks[b].n_entries
+                n_entries[k] = total
+                n_rows[k] = merge_blocks(blocks + first, n_blocks, cursors, NULL, NULL, NULL, NULL, NULL)
+        free(cursors)
+    if failure:
+        raise MemoryError
+    if int(np.max(n_entries)) >= 2 ** 32:
+        raise ValueError("A cluster has more than 2**32 weights; raise weight_threshold or branch more.")
+
+    cdef int64_t[::1] chunk_ptr = np.concatenate([[0], np.cumsum(n_rows)])
+    cdef int64_t[::1] entry_ptr = np.concatenate([[0], np.cumsum(n_entries)])
+    cdef int64_t all_rows = chunk_ptr[n_parents], all_entries = entry_ptr[n_parents]
+    cdef bint is_wide = widest > 65536
+    # one element more than needed, so that the address of the first one always exists
+    cdef int32_t[::1] features = np.empty(all_rows + 1, dtype=np.int32)
+    cdef uint32_t[::1] row_ptr = np.empty(all_rows + n_parents, dtype=np.uint32)
+    cdef float[::1] values = np.empty(all_entries + 1, dtype=np.float32)
+    cdef uint16_t[::1] short_view = np.empty(1 if is_wide else all_entries + 1, dtype=np.uint16)
+    cdef uint32_t[::1] wide_view = np.empty(all_entries + 1 if is_wide else 1, dtype=np.uint32)
+    cdef uint16_t* short_slots = NULL if is_wide else &short_view[0]
+    cdef uint32_t* wide_slots = &wide_view[0] if is_wide else NULL
+    with nogil, parallel(num_threads=n_threads):
+        cursors = <int64_t*> malloc(most * sizeof(int64_t))
+        for k in prange(n_parents, schedule="dynamic", chunksize=1):
+            if cursors == NULL:
+                failed[0] = 1
+            else:
+                first = task_ptr[k] * blocks_per_task
+                merge_blocks(
+                    blocks + first, task_ptr[k + 1] * blocks_per_task - first, cursors,
+                    &features[chunk_ptr[k]], &row_ptr[chunk_ptr[k] + k],
+                    short_slots + entry_ptr[k] if short_slots != NULL else NULL,
+                    wide_slots + entry_ptr[k] if wide_slots != NULL else NULL,
+                    &values[entry_ptr[k]],
+                )
+        free(cursors)
+    if failure:
+        raise MemoryError
+    slots = np.asarray(wide_view) if is_wide else np.asarray(short_view)
+    return (
+        np.asarray(chunk_ptr), np.asarray(features)[:all_rows], np.asarray(entry_ptr), np.asarray(row_ptr),
+        slots[:all_entries], np.asarray(values)[:all_entries],
+    )

@@ -8,12 +8,14 @@ merged into the chunk that beam search reads.
 """
 
 from cython.parallel cimport parallel, prange
-from libc.math cimport INFINITY, fabs
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.math cimport fabs
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 import numpy as np
+
+from sklearn_xmr.ranking._chunked_weights_fast cimport Block, assemble_chunks
 
 from sklearn_xmr.utils._simd import SIMD_VARIANT
 
@@ -65,14 +67,6 @@ cdef struct Task:
     int32_t parent
     int64_t first      # position of the first child in child_order
     int32_t n_children
-
-
-cdef struct Block:
-    # Weights of up to 16 children of a cluster, by feature, then by child.
-    int64_t n_entries
-    int32_t* features
-    int32_t* slots
-    float* values
 
 
 cdef struct Settings:
@@ -160,7 +154,9 @@ cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
     return s
 
 
-cdef void sort_by_feature(const int32_t* features, int32_t* order, int32_t* scratch, int64_t n) noexcept nogil:
+cdef void sort_by_feature(
+    const int32_t* features, int32_t* order, int32_t* scratch, int64_t n,
+) noexcept nogil:
     """order = argsort(features): radix sort of distinct non-negative integers, 11 bits a pass."""
     cdef int64_t counts[2048]
     cdef int64_t i, total, count
@@ -188,7 +184,9 @@ cdef void sort_by_feature(const int32_t* features, int32_t* order, int32_t* scra
         order[i] = source[i]
 
 
-cdef int gather_rows(const Matrix* X, const Level* level, int32_t parent, Scratch* s, xmr_problem* p) noexcept nogil:
+cdef int gather_rows(
+    const Matrix* X, const Level* level, int32_t parent, Scratch* s, xmr_problem* p,
+) noexcept nogil:
     """Local matrix of a cluster's rows, its columns renumbered to the features that occur in them."""
     cdef int64_t start = level.row_ptr[parent], n = level.row_ptr[parent + 1] - start
     cdef int64_t nnz = 0, i, j, n_rows = 0, n_features = 0, position = 0
@@ -238,7 +236,8 @@ cdef int gather_rows(const Matrix* X, const Level* level, int32_t parent, Scratc
     p.sq_norms = sq_norms
     p.row_cost = row_cost if X.row_cost != NULL else NULL
     p.member = member if level.members != NULL else NULL
-    if reserve(&s.by_feature, n_features * sizeof(int32_t)) or reserve(&s.sort, n_features * sizeof(int32_t)):
+    if (reserve(&s.by_feature, n_features * sizeof(int32_t))
+            or reserve(&s.sort, n_features * sizeof(int32_t))):
         return -1
     sort_by_feature(features, <int32_t*> s.by_feature.data, <int32_t*> s.sort.data, n_features)
     for i in range(n_features):
@@ -300,8 +299,10 @@ cdef int keep_block(const void* W, const xmr_problem* p, const Settings* setting
     return 0
 
 
-cdef int run_task(const Matrix* X, const Level* level, const Task* task, const Settings* settings, Scratch* s,
-                  Block* blocks, float* intercepts, int32_t* n_iter, int32_t* n_unconverged) noexcept nogil:
+cdef int run_task(
+    const Matrix* X, const Level* level, const Task* task, const Settings* settings, Scratch* s,
+    Block* blocks, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
+) noexcept nogil:
     """Solve a task's blocks; returns 0, or -1 without memory."""
     cdef xmr_problem p
     cdef xmr_workspace workspace
@@ -317,7 +318,8 @@ cdef int run_task(const Matrix* X, const Level* level, const Task* task, const S
 
     if gather_rows(X, level, task.parent, s, &p):
         return -1
-    if (reserve(&s.positive, (p.n_rows + 1) * sizeof(uint16_t)) or reserve(&s.order, (p.n_rows + 1) * sizeof(int32_t))
+    if (reserve(&s.positive, (p.n_rows + 1) * sizeof(uint16_t))
+            or reserve(&s.order, (p.n_rows + 1) * sizeof(int32_t))
             or reserve(&s.alpha, (p.n_rows + 1) * XMR_LANES * real_size)
             or reserve(&s.weights, (p.n_features + 1) * XMR_LANES * real_size)):
         return -1
@@ -360,38 +362,6 @@ cdef int run_task(const Matrix* X, const Level* level, const Task* task, const S
             intercepts[level.child_order[first + k]] = <float> (settings.bias * intercept)
     forget_rows(level, task.parent, s)
     return 0
-
-
-cdef int64_t merge_blocks(
-    const Block* blocks, int64_t n_blocks, int64_t* cursors, int32_t* features, uint32_t* row_ptr,
-    uint16_t* short_slots, uint32_t* wide_slots, float* values,
-) noexcept nogil:
-    """Merge a cluster's blocks by feature; returns the number of rows, writes where `features` is given."""
-    cdef int64_t n_rows = 0, n_entries = 0, b
-    cdef int32_t feature
-    memset(cursors, 0, n_blocks * sizeof(int64_t))
-    while True:
-        feature = -1
-        for b in range(n_blocks):
-            if cursors[b] < blocks[b].n_entries and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature:
-                feature = blocks[b].features[cursors[b]]
-        if features != NULL:
-            row_ptr[n_rows] = <uint32_t> n_entries
-        if feature < 0:
-            return n_rows
-        for b in range(n_blocks):
-            while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
-                if features != NULL:
-                    if short_slots != NULL:
-                        short_slots[n_entries] = <uint16_t> blocks[b].slots[cursors[b]]
-                    else:
-                        wide_slots[n_entries] = <uint32_t> blocks[b].slots[cursors[b]]
-                    values[n_entries] = blocks[b].values[cursors[b]]
-                n_entries += 1
-                cursors[b] += 1
-        if features != NULL:
-            features[n_rows] = feature
-        n_rows += 1
 
 
 cdef const int64_t* pointer64(const int64_t[::1] array) noexcept:
@@ -549,69 +519,3 @@ def solve_label_tree(
         free(tasks)
         free(level_table)
         free(intercept_table)
-
-
-cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr, int widest,
-                     int n_threads):
-    """Chunks of one level from the blocks of its tasks."""
-    cdef int64_t n_parents = task_ptr.shape[0] - 1, k, b, first, n_blocks, total
-    cdef int64_t[::1] n_rows = np.zeros(n_parents, dtype=np.int64)
-    cdef int64_t[::1] n_entries = np.zeros(n_parents, dtype=np.int64)
-    cdef int64_t most = (int(np.diff(task_ptr).max()) + 1) * blocks_per_task
-    cdef int64_t* cursors
-    cdef int failure = 0
-    cdef int* failed = &failure
-
-    with nogil, parallel(num_threads=n_threads):
-        cursors = <int64_t*> malloc(most * sizeof(int64_t))
-        for k in prange(n_parents, schedule="dynamic", chunksize=1):
-            if cursors == NULL:
-                failed[0] = 1
-            else:
-                first = task_ptr[k] * blocks_per_task
-                n_blocks = task_ptr[k + 1] * blocks_per_task - first
-                total = 0
-                for b in range(first, first + n_blocks):
-                    total = total + blocks[b].n_entries
-                n_entries[k] = total
-                n_rows[k] = merge_blocks(blocks + first, n_blocks, cursors, NULL, NULL, NULL, NULL, NULL)
-        free(cursors)
-    if failure:
-        raise MemoryError
-    if int(np.max(n_entries)) >= 2 ** 32:
-        raise ValueError("A cluster has more than 2**32 weights; raise weight_threshold or branch more.")
-
-    cdef int64_t[::1] chunk_ptr = np.concatenate([[0], np.cumsum(n_rows)])
-    cdef int64_t[::1] entry_ptr = np.concatenate([[0], np.cumsum(n_entries)])
-    cdef int64_t all_rows = chunk_ptr[n_parents], all_entries = entry_ptr[n_parents]
-    cdef bint is_wide = widest > 65536
-    # one element more than needed, so that the address of the first one always exists
-    cdef int32_t[::1] features = np.empty(all_rows + 1, dtype=np.int32)
-    cdef uint32_t[::1] row_ptr = np.empty(all_rows + n_parents, dtype=np.uint32)
-    cdef float[::1] values = np.empty(all_entries + 1, dtype=np.float32)
-    cdef uint16_t[::1] short_view = np.empty(1 if is_wide else all_entries + 1, dtype=np.uint16)
-    cdef uint32_t[::1] wide_view = np.empty(all_entries + 1 if is_wide else 1, dtype=np.uint32)
-    cdef uint16_t* short_slots = NULL if is_wide else &short_view[0]
-    cdef uint32_t* wide_slots = &wide_view[0] if is_wide else NULL
-    with nogil, parallel(num_threads=n_threads):
-        cursors = <int64_t*> malloc(most * sizeof(int64_t))
-        for k in prange(n_parents, schedule="dynamic", chunksize=1):
-            if cursors == NULL:
-                failed[0] = 1
-            else:
-                first = task_ptr[k] * blocks_per_task
-                merge_blocks(
-                    blocks + first, task_ptr[k + 1] * blocks_per_task - first, cursors,
-                    &features[chunk_ptr[k]], &row_ptr[chunk_ptr[k] + k],
-                    short_slots + entry_ptr[k] if short_slots != NULL else NULL,
-                    wide_slots + entry_ptr[k] if wide_slots != NULL else NULL,
-                    &values[entry_ptr[k]],
-                )
-        free(cursors)
-    if failure:
-        raise MemoryError
-    slots = np.asarray(wide_view) if is_wide else np.asarray(short_view)
-    return (
-        np.asarray(chunk_ptr), np.asarray(features)[:all_rows], np.asarray(entry_ptr), np.asarray(row_ptr),
-        slots[:all_entries], np.asarray(values)[:all_entries],
-    )

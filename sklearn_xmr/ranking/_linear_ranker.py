@@ -55,7 +55,7 @@ def fit_linear_rankers(
 
     Minimises  1/2 |w|^2 + C sum_i s_i v_i loss(y_i w.x_i)  for each node, where v_i is `positive_weight`
     or `negative_weight`, s_i the sample weight, and x_i ends in the constant feature `bias`, whose weight
-    is regularised like the others (ALGORITHMS: Hsieh et al., ICML 2008).
+    is regularised like the others (Hsieh et al., ICML 2008).
 
     Parameters
     ----------

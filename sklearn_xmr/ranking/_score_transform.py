@@ -27,7 +27,8 @@ def resolve_score_transform(score_transform, n_levels):
     Raises
     ------
     ValueError
-        If a name is unknown or the sequence has another length.
+        If a name is unknown, the sequence has another length, or a level below one with ``"identity"``
+        has another transform: there is no path score left for it to multiply.
     """
     names = [score_transform] * n_levels if isinstance(score_transform, str) else list(score_transform)
     if len(names) != n_levels:
@@ -44,4 +45,9 @@ def resolve_score_transform(score_transform, n_levels):
             codes.append((HINGE, int(hinge[1])))
         else:
             codes.append((IDENTITY if name == "identity" else SIGMOID, 1))
+    if "identity" in names and set(names[names.index("identity") :]) != {"identity"}:
+        raise ValueError(
+            "score_transform must not return from 'identity' to another transform further down, "
+            f"got {names}."
+        )
     return codes

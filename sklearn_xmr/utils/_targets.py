@@ -73,7 +73,8 @@ def encode_targets(y, n_samples):
         y = y.ravel()
     if y.ndim == 0 or y.shape[0] != n_samples:
         raise ValueError(
-            f"X and y must have the same number of rows, got {n_samples} rows in X and y of shape {y.shape}."
+            f"X and y must have the same number of rows, got {n_samples} rows in X and y of shape "
+            f"{y.shape}."
         )
     if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
         raise ValueError("Input y contains NaN or infinity.")

@@ -66,10 +66,16 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
             f"{input_name} must contain only 0 and 1, got the value {wrong[0]:g} "
             f"({wrong.size} such entries)."
         )
-    return sp.csr_array(
-        (np.ones(csr.nnz, np.float32), csr.indices.astype(np.int32, copy=False), csr.indptr),
-        shape=csr.shape,
+    return as_csr_array(
+        sp.csr_array((np.ones(csr.nnz, np.float32), csr.indices, csr.indptr), shape=csr.shape)
     )
+
+
+def as_csr_array(X):
+    """CSR matrix as csr_array, its indices int32 wherever that suffices; copies only what it must."""
+    index_dtype = np.int32 if max(X.nnz, *X.shape) <= MAX_INT32 else np.int64
+    indices, indptr = (array.astype(index_dtype, copy=False) for array in (X.indices, X.indptr))
+    return sp.csr_array((X.data, indices, indptr), shape=X.shape)
 
 
 def check_positive_int(value, name):

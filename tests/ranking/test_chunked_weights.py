@@ -19,7 +19,9 @@ from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
 def test_round_trip_and_layout(n_features, fan_outs, density, seed):
     child_ptr = np.concatenate([[0], np.cumsum(fan_outs)])
     rng = np.random.default_rng(seed)
-    matrix = sp.random_array((n_features, child_ptr[-1]), density=density, rng=rng, format="csc").astype(np.float32)
+    matrix = sp.random_array((n_features, child_ptr[-1]), density=density, rng=rng, format="csc").astype(
+        np.float32
+    )
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(child_ptr[-1]), child_ptr)
     np.testing.assert_array_equal(chunked.to_csc().toarray(), matrix.toarray())
     for chunk in range(len(fan_outs)):
