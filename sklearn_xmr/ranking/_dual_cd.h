@@ -14,17 +14,33 @@
 
 #define XMR_LANES 16
 
+/* Rounding errors of many updates stay below this; where such weights are kept, they are computed afresh. */
+#define XMR_DUST 1e-3
+
 enum { XMR_SQUARED_HINGE = 0, XMR_HINGE = 1, XMR_LOG_LOSS = 2 };
+
+/* A nonzero of a row: where the feature's 16 weights start, and its value. */
+typedef struct {
+    int32_t offset; /* 16 * local feature */
+    float value;
+} xmr_entry;
+
+/* What a visit needs of a row, on one cache line. */
+typedef struct {
+    int64_t start; /* of its entries */
+    int32_t n;
+    float cost;
+    double sq_norm;               /* with the constant feature */
+    float step_pos, step_neg;     /* 1 / Q_ii of the hinge losses, for either class */
+} xmr_row;
 
 /* The rows of one cluster and 16 of its labels. */
 typedef struct {
     int64_t n_rows;
     int64_t n_features;        /* local; W has one row more, for the constant feature */
-    const int64_t *indptr;     /* (n_rows + 1) */
-    const int32_t *indices;
-    const float *data;
-    const double *sq_norms;    /* (n_rows) squared norm with the constant feature */
-    const float *row_cost;     /* (n_rows), or NULL for ones */
+    const xmr_row *rows;
+    const xmr_entry *entries;
+    const int32_t *features;   /* (n_features) their numbers in X, ascending */
     const uint8_t *member;     /* (n_rows), or NULL for ones; 0: the row counts only where positive */
     const uint16_t *positive;  /* (n_rows) one bit a lane */
     int n_lanes;               /* lanes in use, the first ones */
@@ -33,6 +49,7 @@ typedef struct {
     double cost_positive, cost_negative, bias;
     double tol;          /* a lane stops here */
     double accepted_tol; /* a lane that max_iter stops beyond this counts as unconverged */
+    double threshold;    /* smaller weights are dropped */
     uint64_t seed;
 } xmr_problem;
 
@@ -47,6 +64,13 @@ typedef struct {
     int n_iter;
     int n_unconverged; /* lanes that max_iter stopped */
 } xmr_outcome;
+
+/* Weights that survive pruning. */
+typedef struct {
+    int32_t *features;
+    int32_t *lanes;
+    float *values;
+} xmr_weights;
 
 static inline uint64_t xmr_splitmix64(uint64_t *state) {
     uint64_t z = (*state += 0x9E3779B97F4A7C15ull);
@@ -66,6 +90,7 @@ static inline void xmr_shuffle(int32_t *order, int64_t n, uint64_t *state) {
 
 #define REAL float
 #define INT int32_t
+#define REAL_BITS 32
 #define VBYTES 16
 #define VARIANT f32_baseline
 #include "_dual_cd_lanes.h"
@@ -83,9 +108,11 @@ XMR_TARGET_END
 #endif
 #undef REAL
 #undef INT
+#undef REAL_BITS
 
 #define REAL double
 #define INT int64_t
+#define REAL_BITS 64
 #define XMR_WITH_LOG_LOSS 1
 #define VBYTES 16
 #define VARIANT f64_baseline
@@ -104,15 +131,30 @@ XMR_TARGET_END
 #endif
 #undef REAL
 #undef INT
+#undef REAL_BITS
 #undef XMR_WITH_LOG_LOSS
 
-static inline xmr_outcome xmr_solve(const xmr_problem *p, xmr_workspace *ws, int variant, int is_double) {
+typedef xmr_outcome (*xmr_solver)(const xmr_problem *, xmr_workspace *);
+typedef int64_t (*xmr_collector)(const xmr_problem *, const void *, xmr_weights *);
+
 #if XMR_X86_VARIANTS
-    if (variant == XMR_AVX512) return is_double ? solve_f64_avx512(p, ws) : solve_f32_avx512(p, ws);
-    if (variant == XMR_AVX2) return is_double ? solve_f64_avx2(p, ws) : solve_f32_avx2(p, ws);
+static const xmr_solver XMR_SOLVERS[2][XMR_N_VARIANTS] = {
+    {solve_f32_baseline, solve_f32_avx2, solve_f32_avx512}, {solve_f64_baseline, solve_f64_avx2, solve_f64_avx512}};
+static const xmr_collector XMR_COLLECTORS[2][XMR_N_VARIANTS] = {
+    {collect_f32_baseline, collect_f32_avx2, collect_f32_avx512},
+    {collect_f64_baseline, collect_f64_avx2, collect_f64_avx512}};
+#else
+static const xmr_solver XMR_SOLVERS[2][1] = {{solve_f32_baseline}, {solve_f64_baseline}};
+static const xmr_collector XMR_COLLECTORS[2][1] = {{collect_f32_baseline}, {collect_f64_baseline}};
 #endif
-    (void)variant;
-    return is_double ? solve_f64_baseline(p, ws) : solve_f32_baseline(p, ws);
+
+static inline xmr_outcome xmr_solve(const xmr_problem *p, xmr_workspace *ws, int variant, int is_double) {
+    return XMR_SOLVERS[is_double][variant](p, ws);
+}
+
+static inline int64_t xmr_collect(const xmr_problem *p, const xmr_workspace *ws, xmr_weights *out, int variant,
+                                  int is_double) {
+    return XMR_COLLECTORS[is_double][variant](p, ws->weights, out);
 }
 
 #endif

@@ -8,10 +8,9 @@ merged into the chunk that beam search reads.
 """
 
 from cython.parallel cimport parallel, prange
-from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -22,14 +21,23 @@ from sklearn_xmr.utils._simd import SIMD_VARIANT
 
 cdef extern from "_dual_cd.h" nogil:
     int XMR_LANES
+    int SQUARED_HINGE "XMR_SQUARED_HINGE"
+    ctypedef struct xmr_entry:
+        int32_t offset
+        float value
+    ctypedef struct xmr_row:
+        int64_t start
+        int32_t n
+        float cost
+        double sq_norm
+        float step_pos
+        float step_neg
     ctypedef struct xmr_problem:
         int64_t n_rows
         int64_t n_features
-        const int64_t* indptr
-        const int32_t* indices
-        const float* data
-        const double* sq_norms
-        const float* row_cost
+        const xmr_row* rows
+        const xmr_entry* entries
+        const int32_t* features
         const uint8_t* member
         const uint16_t* positive
         int n_lanes
@@ -40,6 +48,7 @@ cdef extern from "_dual_cd.h" nogil:
         double bias
         double tol
         double accepted_tol
+        double threshold
         uint64_t seed
     ctypedef struct xmr_workspace:
         void* weights
@@ -48,7 +57,12 @@ cdef extern from "_dual_cd.h" nogil:
     ctypedef struct xmr_outcome:
         int n_iter
         int n_unconverged
+    ctypedef struct xmr_weights:
+        int32_t* features
+        int32_t* lanes
+        float* values
     xmr_outcome xmr_solve(const xmr_problem*, xmr_workspace*, int, int)
+    int64_t xmr_collect(const xmr_problem*, const xmr_workspace*, xmr_weights*, int, int)
     uint64_t xmr_splitmix64(uint64_t*)
 
 
@@ -103,8 +117,8 @@ cdef struct Buffer:
 cdef struct Scratch:
     int32_t* feature_map  # global feature -> local, -1 elsewhere
     int32_t* row_map      # global row -> local, -1 elsewhere
-    Buffer indptr, indices, data, features, sq_norms, row_cost, member, positive, order, alpha, weights
-    Buffer by_feature, sort
+    Buffer rows, entries, features, member, positive, order, alpha, weights
+    Buffer sort
 
 
 cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
@@ -124,18 +138,14 @@ cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
 cdef void free_scratch(Scratch* s) noexcept nogil:
     free(s.feature_map)
     free(s.row_map)
-    free(s.indptr.base)
-    free(s.indices.base)
-    free(s.data.base)
+    free(s.rows.base)
+    free(s.entries.base)
     free(s.features.base)
-    free(s.sq_norms.base)
-    free(s.row_cost.base)
     free(s.member.base)
     free(s.positive.base)
     free(s.order.base)
     free(s.alpha.base)
     free(s.weights.base)
-    free(s.by_feature.base)
     free(s.sort.base)
     free(s)
 
@@ -154,92 +164,92 @@ cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
     return s
 
 
-cdef void sort_by_feature(
-    const int32_t* features, int32_t* order, int32_t* scratch, int64_t n,
-) noexcept nogil:
-    """order = argsort(features): radix sort of distinct non-negative integers, 11 bits a pass."""
+cdef void sort_features(int32_t* features, int32_t* scratch, int64_t n) noexcept nogil:
+    """Sort non-negative integers: radix sort, 11 bits a pass."""
     cdef int64_t counts[2048]
     cdef int64_t i, total, count
     cdef int shift, digit
-    cdef int32_t* source = order
+    cdef int32_t* source = features
     cdef int32_t* target = scratch
-    for i in range(n):
-        order[i] = <int32_t> i
     for shift in range(0, 33, 11):
         memset(counts, 0, sizeof(counts))
         for i in range(n):
-            counts[(features[i] >> shift) & 2047] += 1
+            counts[(source[i] >> shift) & 2047] += 1
         total = 0
         for digit in range(2048):
             count = counts[digit]
             counts[digit] = total
             total += count
         for i in range(n):
-            digit = (features[source[i]] >> shift) & 2047
+            digit = (source[i] >> shift) & 2047
             target[counts[digit]] = source[i]
             counts[digit] += 1
         source, target = target, source
-    # three passes end in `scratch`
-    for i in range(n):
-        order[i] = source[i]
+    memcpy(features, source, n * sizeof(int32_t))  # three passes end in scratch
+
+
+cdef float hinge_step(const xmr_row* row, const Settings* settings, double cost) noexcept nogil:
+    """1 / Q_ii: the length of a Newton step in one coordinate of the dual."""
+    cdef double q = row.sq_norm
+    if settings.loss == SQUARED_HINGE:
+        q += 0.5 / (cost * row.cost)
+    # an empty row without constant feature moves nothing, whatever its step
+    return <float> (1 / q) if q > 0 else 0
 
 
 cdef int gather_rows(
-    const Matrix* X, const Level* level, int32_t parent, Scratch* s, xmr_problem* p,
+    const Matrix* X, const Level* level, int32_t parent, const Settings* settings, Scratch* s,
+    xmr_problem* p,
 ) noexcept nogil:
     """Local matrix of a cluster's rows, its columns renumbered to the features that occur in them."""
     cdef int64_t start = level.row_ptr[parent], n = level.row_ptr[parent + 1] - start
-    cdef int64_t nnz = 0, i, j, n_rows = 0, n_features = 0, position = 0
-    cdef int32_t row, feature, local
+    cdef int64_t nnz = 0, i, j, n_features = 0, position = 0
+    cdef int32_t row
     for i in range(n):
         row = level.rows[start + i]
         nnz += X.indptr[row + 1] - X.indptr[row]
-    if (reserve(&s.indptr, (n + 1) * sizeof(int64_t)) or reserve(&s.indices, nnz * sizeof(int32_t))
-            or reserve(&s.data, nnz * sizeof(float)) or reserve(&s.sq_norms, n * sizeof(double))
-            or reserve(&s.row_cost, n * sizeof(float)) or reserve(&s.member, n)
+    if (reserve(&s.rows, (n + 1) * sizeof(xmr_row)) or reserve(&s.entries, nnz * sizeof(xmr_entry))
+            or reserve(&s.member, n)
             or reserve(&s.features, min(nnz, X.n_columns) * sizeof(int32_t))):
         return -1
-    cdef int64_t* indptr = <int64_t*> s.indptr.data
-    cdef int32_t* indices = <int32_t*> s.indices.data
-    cdef float* data = <float*> s.data.data
-    cdef double* sq_norms = <double*> s.sq_norms.data
-    cdef float* row_cost = <float*> s.row_cost.data
+    cdef xmr_row* local_row = <xmr_row*> s.rows.data
+    cdef xmr_entry* entries = <xmr_entry*> s.entries.data
     cdef uint8_t* member = <uint8_t*> s.member.data
     cdef int32_t* features = <int32_t*> s.features.data
-    indptr[0] = 0
     for i in range(n):
         row = level.rows[start + i]
         for j in range(X.indptr[row], X.indptr[row + 1]):
-            feature = X.indices[j]
-            local = s.feature_map[feature]
-            if local < 0:
-                local = <int32_t> n_features
-                s.feature_map[feature] = local
-                features[n_features] = feature
+            if s.feature_map[X.indices[j]] < 0:
+                s.feature_map[X.indices[j]] = 0
+                features[n_features] = X.indices[j]
                 n_features += 1
-            indices[position] = local
-            data[position] = X.data[j]
-            position += 1
-        s.row_map[row] = <int32_t> n_rows
-        sq_norms[n_rows] = X.sq_norms[row]
-        if X.row_cost != NULL:
-            row_cost[n_rows] = X.row_cost[row]
-        if level.members != NULL:
-            member[n_rows] = level.members[start + i]
-        n_rows += 1
-        indptr[n_rows] = position
-    p.n_rows = n_rows
-    p.n_features = n_features
-    p.indptr = indptr
-    p.indices = indices
-    p.data = data
-    p.sq_norms = sq_norms
-    p.row_cost = row_cost if X.row_cost != NULL else NULL
-    p.member = member if level.members != NULL else NULL
-    if (reserve(&s.by_feature, n_features * sizeof(int32_t))
-            or reserve(&s.sort, n_features * sizeof(int32_t))):
+    if reserve(&s.sort, n_features * sizeof(int32_t)):
         return -1
-    sort_by_feature(features, <int32_t*> s.by_feature.data, <int32_t*> s.sort.data, n_features)
+    sort_features(features, <int32_t*> s.sort.data, n_features)
+    for i in range(n_features):
+        s.feature_map[features[i]] = <int32_t> (XMR_LANES * i)
+    for i in range(n):
+        row = level.rows[start + i]
+        local_row.start = position
+        for j in range(X.indptr[row], X.indptr[row + 1]):
+            entries[position].offset = s.feature_map[X.indices[j]]
+            entries[position].value = X.data[j]
+            position += 1
+        local_row.n = <int32_t> (position - local_row.start)
+        local_row.cost = X.row_cost[row] if X.row_cost != NULL else 1
+        local_row.sq_norm = X.sq_norms[row]
+        local_row.step_pos = hinge_step(local_row, settings, settings.cost_positive)
+        local_row.step_neg = hinge_step(local_row, settings, settings.cost_negative)
+        local_row += 1
+        s.row_map[row] = <int32_t> i
+        if level.members != NULL:
+            member[i] = level.members[start + i]
+    p.n_rows = n
+    p.n_features = n_features
+    p.rows = <xmr_row*> s.rows.data
+    p.entries = entries
+    p.features = features
+    p.member = member if level.members != NULL else NULL
     for i in range(n_features):
         s.feature_map[features[i]] = -1
     return 0
@@ -251,51 +261,24 @@ cdef void forget_rows(const Level* level, int32_t parent, Scratch* s) noexcept n
         s.row_map[level.rows[i]] = -1
 
 
-ctypedef fused real:
-    float
-    double
-
-
-cdef int64_t collect_weights(
-    const real* W, int64_t n_features, const int32_t* features, const int32_t* by_feature, int n_lanes,
-    const int32_t* slots, double threshold, Block* out,
+cdef int keep_block(
+    const xmr_problem* p, const xmr_workspace* workspace, const Settings* settings, const int32_t* slots,
+    Block* block,
 ) noexcept nogil:
-    """Count the weights that survive pruning and, where `out` has room, write them."""
-    cdef int64_t i, local, n = 0
-    cdef int k
-    cdef const real* w
-    for i in range(n_features):
-        local = by_feature[i]
-        w = W + local * XMR_LANES
-        for k in range(n_lanes):
-            if w[k] != 0 and fabs(w[k]) >= threshold:
-                if out.features != NULL:
-                    out.features[n] = features[local]
-                    out.slots[n] = slots[k]
-                    out.values[n] = <float> w[k]
-                n += 1
-    return n
-
-
-cdef int keep_block(const void* W, const xmr_problem* p, const Settings* settings, Scratch* s,
-                    const int32_t* slots, Block* block) noexcept nogil:
+    """Copy the weights that survive pruning; returns 0, or -1 without memory."""
+    cdef xmr_weights out
     cdef int64_t n, i
-    cdef const int32_t* features = <const int32_t*> s.features.data
-    cdef const int32_t* by_feature = <const int32_t*> s.by_feature.data
-    for i in range(2):
-        if settings.is_double:
-            n = collect_weights(<const double*> W, p.n_features, features, by_feature, p.n_lanes, slots,
-                                settings.threshold, block)
-        else:
-            n = collect_weights(<const float*> W, p.n_features, features, by_feature, p.n_lanes, slots,
-                                settings.threshold, block)
-        if i == 0:
-            block.n_entries = n
-            block.features = <int32_t*> malloc((n + 1) * sizeof(int32_t))
-            block.slots = <int32_t*> malloc((n + 1) * sizeof(int32_t))
-            block.values = <float*> malloc((n + 1) * sizeof(float))
-            if block.features == NULL or block.slots == NULL or block.values == NULL:
-                return -1
+    memset(&out, 0, sizeof(out))
+    n = xmr_collect(p, workspace, &out, settings.simd, settings.is_double)
+    block.n_entries = n
+    block.features = out.features = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+    block.slots = out.lanes = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+    block.values = out.values = <float*> malloc((n + 1) * sizeof(float))
+    if block.features == NULL or block.slots == NULL or block.values == NULL:
+        return -1
+    xmr_collect(p, workspace, &out, settings.simd, settings.is_double)
+    for i in range(n):
+        block.slots[i] = slots[block.slots[i]]
     return 0
 
 
@@ -316,7 +299,7 @@ cdef int run_task(
     cdef double intercept
     cdef uint16_t* positive
 
-    if gather_rows(X, level, task.parent, s, &p):
+    if gather_rows(X, level, task.parent, settings, s, &p):
         return -1
     if (reserve(&s.positive, (p.n_rows + 1) * sizeof(uint16_t))
             or reserve(&s.order, (p.n_rows + 1) * sizeof(int32_t))
@@ -335,6 +318,7 @@ cdef int run_task(
     p.bias = settings.bias
     p.tol = settings.tol
     p.accepted_tol = settings.accepted_tol
+    p.threshold = settings.threshold
 
     for b in range((task.n_children + XMR_LANES - 1) // XMR_LANES):
         first = task.first + b * XMR_LANES
@@ -352,7 +336,7 @@ cdef int run_task(
         outcome = xmr_solve(&p, &workspace, settings.simd, settings.is_double)
         n_iter[0] = max(n_iter[0], outcome.n_iter)
         n_unconverged[0] += outcome.n_unconverged
-        if keep_block(workspace.weights, &p, settings, s, slots, &blocks[b]):
+        if keep_block(&p, &workspace, settings, slots, &blocks[b]):
             return -1
         for k in range(p.n_lanes):
             if settings.is_double:

@@ -15,6 +15,7 @@
 #define M FN(mask)
 #define NV ((int)(XMR_LANES * sizeof(REAL) / VBYTES))
 #define PER_V ((int)(VBYTES / sizeof(REAL)))
+#define AHEAD 8
 #define AT_ZERO ((REAL)-1)
 #define AT_UPPER ((REAL)-2)
 #define DROPPED ((REAL)-3)
@@ -42,6 +43,27 @@ INLINE int FN(any)(M m) {
 #endif
 }
 
+/* One bit a lane of the mask. */
+INLINE unsigned FN(bits)(M m) {
+#if XMR_X86_VARIANTS && VBYTES == 16 && REAL_BITS == 32
+    return (unsigned)_mm_movemask_ps((__m128)m);
+#elif XMR_X86_VARIANTS && VBYTES == 16
+    return (unsigned)_mm_movemask_pd((__m128d)m);
+#elif XMR_X86_VARIANTS && VBYTES == 32 && REAL_BITS == 32
+    return (unsigned)_mm256_movemask_ps((__m256)m);
+#elif XMR_X86_VARIANTS && VBYTES == 32
+    return (unsigned)_mm256_movemask_pd((__m256d)m);
+#elif XMR_X86_VARIANTS && VBYTES == 64 && REAL_BITS == 32
+    return (unsigned)_mm512_movepi32_mask((__m512i)m);
+#elif XMR_X86_VARIANTS && VBYTES == 64
+    return (unsigned)_mm512_movepi64_mask((__m512i)m);
+#else
+    unsigned bits = 0;
+    for (int k = 0; k < PER_V; k++) bits |= (unsigned)(m[k] != 0) << k;
+    return bits;
+#endif
+}
+
 /* Lane masks from one bit a lane. */
 INLINE void FN(expand)(unsigned bits, M *out) {
     EACH(v) {
@@ -51,21 +73,27 @@ INLINE void FN(expand)(unsigned bits, M *out) {
     }
 }
 
-/* z = W' x for all lanes. */
-INLINE void FN(dot)(const REAL *W, const int32_t *indices, const float *data, int64_t n, V *z) {
-    for (int64_t j = 0; j < n; j++) {
-        const V *w = (const V *)(W + (size_t)indices[j] * XMR_LANES);
-        REAL x = data[j];
-        EACH(v) z[v] += x * w[v];
+/* z += W' x for all lanes, in four interleaved sums: a single one would wait for itself at every feature. */
+INLINE void FN(dot)(const REAL *W, const xmr_entry *x, int32_t n, V *z) {
+    V z1[NV], z2[NV], z3[NV];
+    int32_t j = 0;
+    EACH(v) z1[v] = z2[v] = z3[v] = (V){0};
+    for (; j + 4 <= n; j += 4) EACH(v) {
+        z[v] += x[j].value * ((const V *)(W + x[j].offset))[v];
+        z1[v] += x[j + 1].value * ((const V *)(W + x[j + 1].offset))[v];
+        z2[v] += x[j + 2].value * ((const V *)(W + x[j + 2].offset))[v];
+        z3[v] += x[j + 3].value * ((const V *)(W + x[j + 3].offset))[v];
     }
+    for (; j < n; j++) EACH(v) z[v] += x[j].value * ((const V *)(W + x[j].offset))[v];
+    EACH(v) z[v] = (z[v] + z1[v]) + (z2[v] + z3[v]);
 }
 
 /* W += x delta' for all lanes. */
-INLINE void FN(axpy)(REAL *W, const int32_t *indices, const float *data, int64_t n, const V *delta) {
-    for (int64_t j = 0; j < n; j++) {
-        V *w = (V *)(W + (size_t)indices[j] * XMR_LANES);
-        REAL x = data[j];
-        EACH(v) w[v] += x * delta[v];
+INLINE void FN(axpy)(REAL *W, const xmr_entry *x, int32_t n, const V *delta) {
+    for (int32_t j = 0; j < n; j++) {
+        V *w = (V *)(W + x[j].offset);
+        REAL value = x[j].value;
+        EACH(v) w[v] += value * delta[v];
     }
 }
 
@@ -73,7 +101,7 @@ INLINE void FN(axpy)(REAL *W, const int32_t *indices, const float *data, int64_t
 static void FN(restore)(const xmr_problem *p, REAL *alpha, const M *lanes) {
     for (int64_t r = 0; r < p->n_rows; r++) {
         V *a = (V *)(alpha + r * XMR_LANES);
-        REAL cost = p->row_cost ? p->row_cost[r] : 1;
+        REAL cost = p->rows[r].cost;
         M positive[NV];
         FN(expand)(p->positive[r], positive);
         EACH(v) {
@@ -100,8 +128,7 @@ static void FN(rebuild)(const xmr_problem *p, REAL *W, const REAL *alpha) {
             some |= (delta[v] != 0);
         }
         if (!FN(any)(some)) continue;
-        int64_t start = p->indptr[r];
-        FN(axpy)(W, p->indices + start, p->data + start, p->indptr[r + 1] - start, delta);
+        FN(axpy)(W, p->entries + p->rows[r].start, p->rows[r].n, delta);
         EACH(v) w_bias[v] += (REAL)p->bias * delta[v];
     }
 }
@@ -122,6 +149,13 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
     }
     for (int64_t s = 0; s < n_active; s++) {
         int32_t r = ws->order[s];
+        if (s + AHEAD < n_active) {
+            int32_t next = ws->order[s + AHEAD];
+            __builtin_prefetch(alpha + (size_t)next * XMR_LANES);
+            __builtin_prefetch(p->rows + next);
+            next = ws->order[s + AHEAD / 2];
+            __builtin_prefetch(p->entries + p->rows[next].start);
+        }
         V *a = (V *)(alpha + (size_t)r * XMR_LANES);
         M active[NV], some = {0};
         EACH(v) {
@@ -135,19 +169,17 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
             s--;
             continue;
         }
-        int64_t start = p->indptr[r], n = p->indptr[r + 1] - start;
+        const xmr_row *row = p->rows + r;
+        const xmr_entry *x = p->entries + row->start;
         V z[NV], delta[NV];
         M positive[NV];
         EACH(v) z[v] = bias * w_bias[v];
-        FN(dot)(W, p->indices + start, p->data + start, n, z);
+        FN(dot)(W, x, row->n, z);
         FN(expand)(p->positive[r], positive);
 
-        REAL cost = p->row_cost ? p->row_cost[r] : 1;
-        REAL u_pos = (REAL)p->cost_positive * cost, u_neg = (REAL)p->cost_negative * cost;
+        REAL u_pos = (REAL)p->cost_positive * row->cost, u_neg = (REAL)p->cost_negative * row->cost;
         REAL d_pos = is_hinge ? 0 : (REAL)0.5 / u_pos, d_neg = is_hinge ? 0 : (REAL)0.5 / u_neg;
-        REAL q_pos = (REAL)p->sq_norms[r] + d_pos, q_neg = (REAL)p->sq_norms[r] + d_neg;
-        if (is_hinge && q_pos <= 0) continue; /* an empty row without constant feature moves nothing */
-        V inv_pos = FN(splat)(1 / q_pos), inv_neg = FN(splat)(1 / q_neg);
+        V step_pos = FN(splat)(row->step_pos), step_neg = FN(splat)(row->step_neg);
         some = (M){0};
         EACH(v) {
             M pos = positive[v];
@@ -157,7 +189,7 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
             M at_zero = av == 0;
             M shrink = active[v] & at_zero & (gradient > upper_bound[v]);
             V projected = FN(select)(at_zero & (gradient > 0), (V){0}, gradient);
-            V next = av - gradient * FN(select)(pos, inv_pos, inv_neg);
+            V next = av - gradient * FN(select)(pos, step_pos, step_neg);
             next = FN(select)(next < 0, (V){0}, next);
             V marked = FN(splat)(AT_ZERO);
             if (is_hinge) {
@@ -179,7 +211,7 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
             a[v] = FN(select)(shrink, marked, av);
         }
         if (!FN(any)(some)) continue;
-        FN(axpy)(W, p->indices + start, p->data + start, n, delta);
+        FN(axpy)(W, x, row->n, delta);
         EACH(v) w_bias[v] += bias * delta[v];
     }
     EACH(v) {
@@ -217,14 +249,15 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int
     for (int k = 0; k < XMR_LANES; k++) pg_max[k] = 0;
     for (int64_t s = 0; s < p->n_rows; s++) {
         int32_t r = ws->order[s];
-        int64_t start = p->indptr[r], n = p->indptr[r + 1] - start;
+        const xmr_row *row = p->rows + r;
+        const xmr_entry *x = p->entries + row->start;
         V z[NV], delta[NV];
         EACH(v) {
             z[v] = bias * w_bias[v];
             delta[v] = (V){0};
         }
-        FN(dot)(W, p->indices + start, p->data + start, n, z);
-        REAL cost = p->row_cost ? p->row_cost[r] : 1, q = (REAL)p->sq_norms[r];
+        FN(dot)(W, x, row->n, z);
+        REAL cost = row->cost, q = (REAL)row->sq_norm;
         for (int k = 0; k < p->n_lanes; k++) {
             REAL *a = alpha + (size_t)r * XMR_LANES + k;
             if (!live[k] || *a == DROPPED) continue;
@@ -237,7 +270,7 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int
             delta[k / PER_V][k % PER_V] = (next - *a) * y;
             *a = next;
         }
-        FN(axpy)(W, p->indices + start, p->data + start, n, delta);
+        FN(axpy)(W, x, row->n, delta);
         EACH(v) w_bias[v] += bias * delta[v];
     }
 }
@@ -250,7 +283,7 @@ static xmr_outcome FN(solve_log_loss)(const xmr_problem *p, xmr_workspace *ws) {
     xmr_outcome outcome = {0, 0};
     for (int k = 0; k < XMR_LANES; k++) live[k] = k < p->n_lanes;
     for (int64_t r = 0; r < p->n_rows; r++) {
-        REAL cost = p->row_cost ? p->row_cost[r] : 1;
+        REAL cost = p->rows[r].cost;
         ws->order[r] = (int32_t)r;
         for (int k = 0; k < XMR_LANES; k++) {
             int positive = p->positive[r] >> k & 1;
@@ -275,6 +308,29 @@ static xmr_outcome FN(solve_log_loss)(const xmr_problem *p, xmr_workspace *ws) {
     return outcome;
 }
 #endif
+
+/* Count the weights that survive pruning, by feature, then lane, and write them where `out` has room. */
+static int64_t FN(collect)(const xmr_problem *p, const void *weights, xmr_weights *out) {
+    const V *w = (const V *)weights;
+    const V bound = FN(splat)((REAL)p->threshold);
+    const unsigned used = (1u << p->n_lanes) - 1;
+    int64_t n = 0;
+    for (int64_t f = 0; f < p->n_features; f++, w += NV) {
+        unsigned bits = 0;
+        EACH(v) {
+            V size = FN(select)(w[v] < 0, -w[v], w[v]);
+            bits |= FN(bits)((size >= bound) & (size > 0)) << (v * PER_V);
+        }
+        for (bits &= used; bits; bits &= bits - 1, n++) {
+            if (!out->features) continue;
+            int k = __builtin_ctz(bits);
+            out->features[n] = p->features[f];
+            out->lanes[n] = k;
+            out->values[n] = (float)w[k / PER_V][k % PER_V];
+        }
+    }
+    return n;
+}
 
 static xmr_outcome FN(solve)(const xmr_problem *p, xmr_workspace *ws) {
 #ifdef XMR_WITH_LOG_LOSS
@@ -336,9 +392,11 @@ static xmr_outcome FN(solve)(const xmr_problem *p, xmr_workspace *ws) {
         FN(restore)(p, alpha, live);
         n_active = p->n_rows;
     }
-    FN(expand)(0xffff, live);
-    FN(restore)(p, alpha, live);
-    FN(rebuild)(p, W, alpha);
+    if (p->threshold < XMR_DUST) {
+        FN(expand)(0xffff, live);
+        FN(restore)(p, alpha, live);
+        FN(rebuild)(p, W, alpha);
+    }
     for (int k = 0; k < p->n_lanes; k++)
         outcome.n_unconverged += state[k] != DONE && fmax(fabs(pg_max[k]), fabs(pg_min[k])) > p->accepted_tol;
     return outcome;
@@ -349,6 +407,7 @@ static xmr_outcome FN(solve)(const xmr_problem *p, xmr_workspace *ws) {
 #undef M
 #undef NV
 #undef PER_V
+#undef AHEAD
 #undef AT_ZERO
 #undef AT_UPPER
 #undef DROPPED
