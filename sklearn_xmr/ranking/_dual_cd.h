@@ -29,9 +29,8 @@ typedef struct {
 typedef struct {
     int64_t start; /* of its entries */
     int32_t n;
-    float cost;
-    double sq_norm;               /* with the constant feature */
-    float step_pos, step_neg;     /* 1 / Q_ii of the hinge losses, for either class */
+    float cost, inv_cost;
+    float step_pos, step_neg; /* 1 / Q_ii of the hinge losses, for either class */
 } xmr_row;
 
 /* The rows of one cluster and 16 of its labels. */
@@ -40,6 +39,7 @@ typedef struct {
     int64_t n_features;        /* local; W has one row more, for the constant feature */
     const xmr_row *rows;
     const xmr_entry *entries;
+    const double *sq_norms;    /* (n_rows) with the constant feature */
     const int32_t *features;   /* (n_features) their numbers in X, ascending */
     const uint8_t *member;     /* (n_rows), or NULL for ones; 0: the row counts only where positive */
     const uint16_t *positive;  /* (n_rows) one bit a lane */

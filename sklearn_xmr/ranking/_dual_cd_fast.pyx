@@ -29,7 +29,7 @@ cdef extern from "_dual_cd.h" nogil:
         int64_t start
         int32_t n
         float cost
-        double sq_norm
+        float inv_cost
         float step_pos
         float step_neg
     ctypedef struct xmr_problem:
@@ -37,6 +37,7 @@ cdef extern from "_dual_cd.h" nogil:
         int64_t n_features
         const xmr_row* rows
         const xmr_entry* entries
+        const double* sq_norms
         const int32_t* features
         const uint8_t* member
         const uint16_t* positive
@@ -117,7 +118,7 @@ cdef struct Buffer:
 cdef struct Scratch:
     int32_t* feature_map  # global feature -> local, -1 elsewhere
     int32_t* row_map      # global row -> local, -1 elsewhere
-    Buffer rows, entries, features, member, positive, order, alpha, weights
+    Buffer rows, entries, sq_norms, features, member, positive, order, alpha, weights
     Buffer sort
 
 
@@ -140,6 +141,7 @@ cdef void free_scratch(Scratch* s) noexcept nogil:
     free(s.row_map)
     free(s.rows.base)
     free(s.entries.base)
+    free(s.sq_norms.base)
     free(s.features.base)
     free(s.member.base)
     free(s.positive.base)
@@ -188,11 +190,10 @@ cdef void sort_features(int32_t* features, int32_t* scratch, int64_t n) noexcept
     memcpy(features, source, n * sizeof(int32_t))  # three passes end in scratch
 
 
-cdef float hinge_step(const xmr_row* row, const Settings* settings, double cost) noexcept nogil:
-    """1 / Q_ii: the length of a Newton step in one coordinate of the dual."""
-    cdef double q = row.sq_norm
+cdef float hinge_step(double q, const Settings* settings, double cost) noexcept nogil:
+    """1 / Q_ii: the length of a Newton step in one coordinate of the dual; q is the squared norm."""
     if settings.loss == SQUARED_HINGE:
-        q += 0.5 / (cost * row.cost)
+        q += 0.5 / cost
     # an empty row without constant feature moves nothing, whatever its step
     return <float> (1 / q) if q > 0 else 0
 
@@ -209,11 +210,12 @@ cdef int gather_rows(
         row = level.rows[start + i]
         nnz += X.indptr[row + 1] - X.indptr[row]
     if (reserve(&s.rows, (n + 1) * sizeof(xmr_row)) or reserve(&s.entries, nnz * sizeof(xmr_entry))
-            or reserve(&s.member, n)
+            or reserve(&s.member, n) or reserve(&s.sq_norms, n * sizeof(double))
             or reserve(&s.features, min(nnz, X.n_columns) * sizeof(int32_t))):
         return -1
     cdef xmr_row* local_row = <xmr_row*> s.rows.data
     cdef xmr_entry* entries = <xmr_entry*> s.entries.data
+    cdef double* sq_norms = <double*> s.sq_norms.data
     cdef uint8_t* member = <uint8_t*> s.member.data
     cdef int32_t* features = <int32_t*> s.features.data
     for i in range(n):
@@ -237,9 +239,10 @@ cdef int gather_rows(
             position += 1
         local_row.n = <int32_t> (position - local_row.start)
         local_row.cost = X.row_cost[row] if X.row_cost != NULL else 1
-        local_row.sq_norm = X.sq_norms[row]
-        local_row.step_pos = hinge_step(local_row, settings, settings.cost_positive)
-        local_row.step_neg = hinge_step(local_row, settings, settings.cost_negative)
+        local_row.inv_cost = 1 / local_row.cost
+        local_row.step_pos = hinge_step(X.sq_norms[row], settings, settings.cost_positive * local_row.cost)
+        local_row.step_neg = hinge_step(X.sq_norms[row], settings, settings.cost_negative * local_row.cost)
+        sq_norms[i] = X.sq_norms[row]
         local_row += 1
         s.row_map[row] = <int32_t> i
         if level.members != NULL:
@@ -248,6 +251,7 @@ cdef int gather_rows(
     p.n_features = n_features
     p.rows = <xmr_row*> s.rows.data
     p.entries = entries
+    p.sq_norms = sq_norms
     p.features = features
     p.member = member if level.members != NULL else NULL
     for i in range(n_features):

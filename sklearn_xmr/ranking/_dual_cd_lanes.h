@@ -139,9 +139,12 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
     REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
     const int is_hinge = p->loss == XMR_HINGE;
     const REAL bias = (REAL)p->bias;
+    const REAL d_pos = is_hinge ? 0 : (REAL)(0.5 / p->cost_positive);
+    const REAL d_neg = is_hinge ? 0 : (REAL)(0.5 / p->cost_negative);
     V *w_bias = (V *)(W + (size_t)p->n_features * XMR_LANES);
-    V hi[NV], lo[NV], upper_bound[NV], lower_bound[NV];
+    V intercept[NV], hi[NV], lo[NV], upper_bound[NV], lower_bound[NV];
     EACH(v) {
+        intercept[v] = w_bias[v];
         hi[v] = FN(splat)(-INFINITY);
         lo[v] = FN(splat)(INFINITY);
         upper_bound[v] = ((const V *)bound_max)[v];
@@ -171,29 +174,36 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
         }
         const xmr_row *row = p->rows + r;
         const xmr_entry *x = p->entries + row->start;
-        V z[NV], delta[NV];
-        M positive[NV];
-        EACH(v) z[v] = bias * w_bias[v];
+        V z[NV], delta[NV], y[NV], step[NV], diagonal[NV];
+        EACH(v) {
+            z[v] = bias * intercept[v];
+            y[v] = FN(splat)(-1);
+            step[v] = FN(splat)(row->step_neg);
+            diagonal[v] = FN(splat)(d_neg * row->inv_cost);
+        }
         FN(dot)(W, x, row->n, z);
-        FN(expand)(p->positive[r], positive);
-
-        REAL u_pos = (REAL)p->cost_positive * row->cost, u_neg = (REAL)p->cost_negative * row->cost;
-        REAL d_pos = is_hinge ? 0 : (REAL)0.5 / u_pos, d_neg = is_hinge ? 0 : (REAL)0.5 / u_neg;
-        V step_pos = FN(splat)(row->step_pos), step_neg = FN(splat)(row->step_neg);
+        unsigned positive = p->positive[r];
+        if (positive) { /* most rows are positive for none of the lanes */
+            M pos[NV];
+            FN(expand)(positive, pos);
+            EACH(v) {
+                y[v] = FN(select)(pos[v], FN(splat)(1), y[v]);
+                step[v] = FN(select)(pos[v], FN(splat)(row->step_pos), step[v]);
+                diagonal[v] = FN(select)(pos[v], FN(splat)(d_pos * row->inv_cost), diagonal[v]);
+            }
+        }
         some = (M){0};
         EACH(v) {
-            M pos = positive[v];
             V av = a[v];
-            V y = FN(select)(pos, FN(splat)(1), FN(splat)(-1));
-            V gradient = y * z[v] - 1 + FN(select)(pos, FN(splat)(d_pos), FN(splat)(d_neg)) * av;
+            V gradient = y[v] * z[v] - 1 + diagonal[v] * av;
             M at_zero = av == 0;
             M shrink = active[v] & at_zero & (gradient > upper_bound[v]);
             V projected = FN(select)(at_zero & (gradient > 0), (V){0}, gradient);
-            V next = av - gradient * FN(select)(pos, step_pos, step_neg);
+            V next = av - gradient * step[v];
             next = FN(select)(next < 0, (V){0}, next);
             V marked = FN(splat)(AT_ZERO);
             if (is_hinge) {
-                V u = FN(select)(pos, FN(splat)(u_pos), FN(splat)(u_neg));
+                V u = FN(select)(y[v] > 0, FN(splat)(p->cost_positive), FN(splat)(p->cost_negative)) * row->cost;
                 M at_upper = av >= u;
                 M shrink_upper = active[v] & at_upper & (gradient < lower_bound[v]);
                 projected = FN(select)(at_upper & (gradient < 0), (V){0}, projected);
@@ -205,16 +215,17 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
             hi[v] = FN(select)(kept & (projected > hi[v]), projected, hi[v]);
             lo[v] = FN(select)(kept & (projected < lo[v]), projected, lo[v]);
             M move = kept & ((projected > (REAL)1e-12) | (projected < (REAL)-1e-12));
-            delta[v] = FN(select)(move, (next - av) * y, (V){0});
+            delta[v] = FN(select)(move, (next - av) * y[v], (V){0});
             some |= (delta[v] != 0);
             av = FN(select)(move, next, av);
             a[v] = FN(select)(shrink, marked, av);
         }
         if (!FN(any)(some)) continue;
         FN(axpy)(W, x, row->n, delta);
-        EACH(v) w_bias[v] += bias * delta[v];
+        EACH(v) intercept[v] += bias * delta[v];
     }
     EACH(v) {
+        w_bias[v] = intercept[v];
         ((V *)pg_max)[v] = hi[v];
         ((V *)pg_min)[v] = lo[v];
     }
@@ -257,7 +268,7 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int
             delta[v] = (V){0};
         }
         FN(dot)(W, x, row->n, z);
-        REAL cost = row->cost, q = (REAL)row->sq_norm;
+        REAL cost = row->cost, q = (REAL)p->sq_norms[r];
         for (int k = 0; k < p->n_lanes; k++) {
             REAL *a = alpha + (size_t)r * XMR_LANES + k;
             if (!live[k] || *a == DROPPED) continue;

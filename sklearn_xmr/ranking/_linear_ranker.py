@@ -21,7 +21,7 @@ CHILDREN_PER_TASK = 16 * BLOCKS_PER_TASK
 #: passes as that takes within reason: equal data then give equal models, whatever the order of rows or
 #: their repetition as weights.
 TINY_PROBLEM, TINY_MAX_ITER = 2**16, 20_000
-LOOSE_TOL, TIGHT_TOL = 0.1, 1e-11
+LOOSE_TOL, TIGHT_TOL = 0.3, 1e-11
 #: float32 cannot resolve projected gradients below about this.
 FLOAT32_TOL = 1e-4
 
