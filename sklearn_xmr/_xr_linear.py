@@ -7,6 +7,7 @@ from sklearn_xmr._base import BaseXMRClassifier, seeded_clone
 from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
 from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
+from sklearn_xmr.utils._validation import MAX_INT32
 
 
 class XRLinearClassifier(BaseXMRClassifier):
@@ -197,5 +198,6 @@ class XRLinearClassifier(BaseXMRClassifier):
         return fit_linear_rankers(
             X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
             positive_weight=self.positive_weight, negative_weight=self.negative_weight, bias=self.bias,
-            tol=self.tol, max_iter=self.max_iter, weight_threshold=self.weight_threshold, seed=seed,
+            tol=self.tol, max_iter=min(self.max_iter, MAX_INT32), weight_threshold=self.weight_threshold,
+            seed=seed,
         )  # fmt: skip
