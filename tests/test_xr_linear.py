@@ -5,11 +5,12 @@ import pytest
 import scipy.sparse as sp
 from _data import random_problem
 from reference.beam_search import search
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.svm import SVC, LinearSVC
@@ -382,20 +383,22 @@ def test_sample_weight_is_repetition(problem):
         np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
 
 
-def test_matcher_aware_negatives(problem):
+@pytest.mark.parametrize("transform", ["l3_hinge", "sigmoid"])
+def test_matcher_aware_negatives(problem, transform):
     """The leaf level learns from the rows whose beam holds the leaf, chosen here in plain loops."""
     X, Y = problem
     for scheme in ("man", "tfn+man"):
         model = classifier(
-            negative_sampling=scheme, beam_width=2, tol=1e-9, weight_threshold=0, max_iter=5000
-        )
+            negative_sampling=scheme, score_transform=transform, beam_width=2, tol=1e-9,
+            weight_threshold=0, max_iter=5000,
+        )  # fmt: skip
         model.fit(X, Y)
         tree = model.tree_
         leaves = LabelTree(tree.child_ptr[:-1], np.arange(tree.n_nodes[-2]))
         coefs = [coef.toarray() for coef in model.coefs_]
         beams = [
             {node for node, _ in search(row, leaves.child_ptr, leaves.slot_labels, coefs, model.intercepts_,
-                                        ["l3_hinge"] * 2, 2, 2)}
+                                        [transform] * 2, 2, 2)}
             for row in X.toarray()
         ]  # fmt: skip
         leaf_of_label = tree.label_leaves()
@@ -455,6 +458,12 @@ def test_own_label_embedding(problem, fitted, weight):
     for convert in (sp.coo_array, sp.csc_matrix, lambda Z: Z.toarray().tolist()):
         own = classifier(label_embedding=OwnEmbedding(convert)).fit(*problem, sample_weight=weight)
         assert own.tree_ == fitted.tree_
+
+
+def test_output_container_of_scikit_learn_does_not_matter(problem, fitted):
+    with config_context(transform_output="pandas"):  # which refuses sparse vectors
+        model = classifier(label_embedding=make_pipeline(PIFA(), Normalizer())).fit(*problem)
+    assert model.tree_ == fitted.tree_
 
 
 def test_label_embedding_that_gives_no_vectors_is_refused(problem):
@@ -529,6 +538,18 @@ def test_own_ranker_with_matcher_aware_negatives_and_weights(problem):
     ours = classifier(tol=1e-9, max_iter=5000, **settings).fit(X, Y, sample_weight=weight)
     for a, b in zip(ours.coefs_, theirs.coefs_, strict=True):
         np.testing.assert_allclose(a.toarray(), b.toarray(), atol=1e-5)
+
+
+def test_own_ranker_is_seeded(problem, fitted):
+    ranker = SGDClassifier(max_iter=3, tol=None)
+    scores = [
+        classifier(ranker=ranker, indexer=fitted.tree_, random_state=seed)
+        .fit(*problem)
+        .decision_function(problem[0])
+        for seed in (0, 0, 1)
+    ]
+    assert (scores[0] != scores[1]).nnz == 0 < (scores[0] != scores[2]).nnz
+    assert ranker.random_state is None
 
 
 def test_own_ranker_with_a_sparse_coef(problem):
