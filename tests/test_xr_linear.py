@@ -317,6 +317,17 @@ def test_results_do_not_depend_on_threads_batches_or_order(problem, fitted):
     assert single.tree_ == fitted.tree_
 
 
+def test_decision_function_holds_every_label_that_is_reached(problem):
+    tree = LabelTree([[0, 3], [0, 10, 22, 40]], np.arange(40))  # leaves of 10, 12, 18 labels
+    model = classifier(indexer=tree, beam_width=1).fit(*problem)
+    labels, scores = model.predict_topk(problem[0], k=40)
+    reached = labels >= 0
+    assert reached.sum(axis=1).max() == 18
+    wanted = np.zeros((300, 40), dtype=np.float32)
+    wanted[np.nonzero(reached)[0], labels[reached]] = scores[reached]
+    np.testing.assert_array_equal(model.decision_function(problem[0]).toarray(), wanted)
+
+
 def test_reached_scores_are_assembled_from_blocks(problem, fitted, monkeypatch):
     X, _ = problem
     wanted = fitted.decision_function(X)
