@@ -7,20 +7,25 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from sklearn_xmr._label_tree import LabelTree
 from sklearn_xmr.indexing import HierarchicalKMeans
 from sklearn_xmr.label_embedding import PIFA
-from sklearn_xmr.matching._beam_search import BeamSearch, topk_to_csr
+from sklearn_xmr.matching._beam_search import MAX_LEVELS, BeamSearch, topk_to_csr
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._sklearn_private import check_sample_weight, validate_estimator_params
 from sklearn_xmr.utils._targets import encode_targets
-from sklearn_xmr.utils._validation import as_float32, check_allowed_labels, check_positive_int
+from sklearn_xmr.utils._validation import (
+    as_float32,
+    check_allowed_labels,
+    check_label_matrix,
+    check_positive_int,
+)
 
 #: Raised when the fitted state changes shape; a model of a newer format is refused.
 FORMAT_VERSION = 1
@@ -84,6 +89,9 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X"
         )
         X = as_float32(X)
+        if sp.issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()  # the solver takes the norms of rows from their entries
         Y, classes, form = encode_targets(y, X.shape[0])
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -91,12 +99,16 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             if used.size == 0:
                 raise ValueError("sample_weight must be positive for at least one row, got only zeros.")
             X, Y, sample_weight = X[used], Y[used], sample_weight[used]
+            if Y.nnz == 0:
+                raise ValueError("sample_weight must be positive for at least one row with a label.")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
         with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
             tree = self._index_labels(X, Y, sample_weight, seed)
         transforms = resolve_score_transform(self._score_transform(), tree.n_levels)
         weights, n_iter = self._train_levels(sp.csr_array(X), Y, tree, transforms, sample_weight, seed)
+
+        search = BeamSearch(tree, weights)
 
         # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
         validate_data(self, X_in, skip_check_array=True)
@@ -105,7 +117,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_ = n_iter
         self.chunked_weights_ = weights
         self._target_form = form
-        self._search = BeamSearch(tree, weights)
+        self._search = search
         return self
 
     def _index_labels(self, X, Y, sample_weight, seed):
@@ -130,6 +142,10 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"The label tree has {indexer.n_labels} label(s), but y has {Y.shape[1]}; they must match."
             )
+        if indexer.n_levels > MAX_LEVELS:
+            raise ValueError(
+                f"The label tree has {indexer.n_levels} levels; at most {MAX_LEVELS} can be searched."
+            )
         return indexer
 
     def _embed_labels(self, X, Y, sample_weight, seed):
@@ -141,15 +157,24 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             Z = check_array(embedding, accept_sparse="csr", input_name="label_embedding")
         else:
             embedding = seeded_clone(embedding, seed)
-            weighted = sample_weight is not None and has_fit_parameter(embedding, "sample_weight")
+            weighted = (
+                sample_weight is not None
+                and hasattr(embedding, "fit")
+                and has_fit_parameter(embedding, "sample_weight")
+            )
             arguments = {"sample_weight": sample_weight} if weighted else {}
             if hasattr(embedding, "fit_transform"):
                 Z = embedding.fit_transform(X, Y, **arguments)
             else:  # FrozenEstimator hides fit_transform
-                Z = embedding.fit(X, Y, **arguments).embedding_
-        if Z.shape[0] != Y.shape[1]:
+                Z = getattr(embedding.fit(X, Y, **arguments), "embedding_", None)
+        if np.ndim(Z) != 2 and not sp.issparse(Z):
+            raise TypeError(
+                "label_embedding must have fit_transform(X, Y), or fit(X, Y) and then embedding_, that "
+                f"gives one vector per label; {self.label_embedding!r} gave {type(Z).__name__}."
+            )
+        if np.shape(Z)[0] != Y.shape[1]:
             raise ValueError(
-                f"label_embedding must give one row per label, got shape {Z.shape} for {Y.shape[1]} "
+                f"label_embedding must give one row per label, got shape {np.shape(Z)} for {Y.shape[1]} "
                 "label(s)."
             )
         return Z
@@ -162,11 +187,18 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
 
         def predict_beam():
             search = BeamSearch(tree, weights)
-            return search.topk(X, self.beam_width, self.beam_width, transforms[: len(weights)])[0]
+            width = min(self.beam_width, max(tree.n_nodes))
+            return search.topk(X, width, width, transforms[: len(weights)])[0]
 
         def train(problems):
             nonlocal n_iter, n_unconverged
             trained, passes, unfinished = self._fit_rankers(X, problems, sample_weight, seed)
+            for level in trained:  # an intercept of -inf marks a node without positives
+                if not (np.isfinite(level.values).all() and np.all(level.intercepts < np.inf)):
+                    raise ValueError(
+                        "Training gave weights that are not finite: X, C, the class weights or bias are "
+                        "too large."
+                    )
             weights.extend(trained)
             n_iter, n_unconverged = max(n_iter, passes), n_unconverged + unfinished
 
@@ -320,16 +352,29 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         -------
         score : float
             In [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If y differs from X in its number of rows or from the y of fit in its form, or a weight is
+            negative.
         """
         X = self._check_query(X)
         best = self._topk(X, 1)[0][:, 0]
         if self._target_form.kind == "multilabel":
-            Y = encode_targets(y, X.shape[0])[0]
+            Y = check_label_matrix(y, n_samples=X.shape[0])
             if Y.shape[1] != self.classes_.size:
                 raise ValueError(f"y must have {self.classes_.size} columns, got shape {Y.shape}.")
             hits = Y[np.arange(best.size), np.maximum(best, 0)] * (best >= 0)
         else:
-            hits = self.classes_[best] == np.ravel(y)
+            y = column_or_1d(y, warn=True)
+            if y.size != best.size:
+                raise ValueError(
+                    f"X and y must have the same number of rows, got {best.size} and {y.size}."
+                )
+            hits = (self.classes_[best] == y) & (best >= 0)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         return float(np.average(hits.astype(np.float64), weights=sample_weight))
 
     # ------------------------------------------------------------------ helpers of the predictors
@@ -340,15 +385,20 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         return as_float32(X)
 
     def _topk(self, X, k, beam_width=None, labels=None):
-        width = check_positive_int(self.beam_width if beam_width is None else beam_width, "beam_width")
+        width = self._beam_width(beam_width)
         mask = None if labels is None else check_allowed_labels(labels, X.shape[0], self.classes_.size)
         transforms = resolve_score_transform(self._score_transform(), self.tree_.n_levels)
         return self._search.topk(X, k, width, transforms, mask)
 
+    def _beam_width(self, beam_width=None):
+        """Checked, and no wider than the tree: the kernel reserves room for the whole beam."""
+        width = check_positive_int(self.beam_width if beam_width is None else beam_width, "beam_width")
+        return min(width, max(self.tree_.n_nodes))
+
     def _reached_scores(self, X):
         """Scores of every label that the beam reaches, csr_array of shape (n_samples, n_labels)."""
         n_labels = self.classes_.size
-        k = min(self._search.max_reached(self.beam_width), n_labels)
+        k = min(self._search.max_reached(self._beam_width()), n_labels)
         blocks = [
             topk_to_csr(*self._topk(X[start : start + ROWS_PER_BLOCK], k), n_labels)
             for start in range(0, X.shape[0], ROWS_PER_BLOCK)

@@ -1,5 +1,6 @@
 """LabelTree: the one type that indexing, matching and ranking share."""
 
+import operator
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
@@ -60,8 +61,10 @@ class LabelTree:
     """
 
     def __init__(self, child_ptr, slot_labels):
-        self.child_ptr = tuple(_read_only(ptr, np.int64) for ptr in child_ptr)
-        self.slot_labels = _read_only(slot_labels, np.int32)
+        self.child_ptr = tuple(
+            _read_only(ptr, np.int64, f"child_ptr[{t}]") for t, ptr in enumerate(child_ptr)
+        )
+        self.slot_labels = _read_only(slot_labels, np.int32, "slot_labels")
         self._validate()
         self.n_labels = int(self.slot_labels.max()) + 1
         self._check_labels()
@@ -155,6 +158,8 @@ class LabelTree:
         ------
         ValueError
             If there is no path.
+        TypeError
+            If a path is a str, whose letters would be taken for groups.
 
         Examples
         --------
@@ -162,6 +167,10 @@ class LabelTree:
         >>> LabelTree.from_paths([("law", "tax"), ("law", "trade"), ("food",)])
         LabelTree(n_labels=3, n_nodes=(1, 2, 3, 3))
         """
+        paths = list(paths)
+        for path in paths:
+            if isinstance(path, str):
+                raise TypeError(f"paths must hold sequences of groups, got the str {path!r}.")
         paths = [tuple(path) for path in paths]
         if not paths:
             raise ValueError("paths must hold one path per label, got none.")
@@ -209,7 +218,7 @@ class LabelTree:
         Raises
         ------
         ValueError
-            If the parents form a cycle, a label is unknown, or a label is named twice.
+            If the parents form a cycle, a label is unknown or named twice, or there is none.
 
         Examples
         --------
@@ -220,6 +229,8 @@ class LabelTree:
         """
         known = set(parents) | {parent for parent in parents.values() if parent is not None}
         groups = {parent for parent in parents.values() if parent is not None}
+        if len(labels) == 0:
+            raise ValueError("labels must name at least one node, got none.")
         if len(set(labels)) != len(labels):
             raise ValueError("labels must not name a node twice.")
         paths = []
@@ -272,7 +283,14 @@ class LabelTree:
         -------
         ndarray of shape (n_nodes[level],), dtype int32
             Node ids of level ``level - 1``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level or it is the root's.
         """
+        if not 1 <= level <= self.n_levels:
+            raise ValueError(f"level must be in [1, {self.n_levels}], got {level}.")
         fan_outs = np.diff(self.child_ptr[level - 1])
         return np.repeat(np.arange(fan_outs.size, dtype=np.int32), fan_outs)
 
@@ -323,6 +341,7 @@ class LabelTree:
         ValueError
             If there is no such label.
         """
+        label = operator.index(label)
         if not 0 <= label < self.n_labels:
             raise ValueError(f"label must be in [0, {self.n_labels}), got {label}.")
         paths = []
@@ -340,7 +359,7 @@ class LabelTree:
         Parameters
         ----------
         Y : sparse array of shape (n_samples, n_labels)
-            Pattern over labels; stored values are ignored.
+            Pattern over labels: which entries are not zero.
 
         Returns
         -------
@@ -354,7 +373,9 @@ class LabelTree:
             (np.ones(order.size, np.float32), order, np.concatenate([[0], np.cumsum(copies)])),
             shape=(self.n_labels, order.size),
         )
-        level = _pattern(sp.csr_array(Y) @ slot_of_label)
+        level = sp.csr_array(Y) @ slot_of_label
+        level.eliminate_zeros()
+        level = _pattern(level)
         patterns = [level]
         for t in range(self.n_levels, 0, -1):
             parents = self.parent_of(t)
@@ -396,11 +417,11 @@ class LabelTree:
                 "slot_labels must hold every label from 0 up: the largest is "
                 f"{self.n_labels - 1}, but there are only {self.slot_labels.size} entries."
             )
-        counts = np.bincount(self.slot_labels[self.slot_labels >= 0], minlength=self.n_labels)
-        if self.slot_labels.min() < 0 or np.any(counts == 0):
-            missing = np.flatnonzero(counts == 0)
-            what = f"label {missing[0]} is in no leaf" if missing.size else "negative label"
-            raise ValueError(f"slot_labels must hold every label from 0 up: {what}.")
+        missing = np.flatnonzero(np.bincount(self.slot_labels, minlength=self.n_labels) == 0)
+        if missing.size:
+            raise ValueError(
+                f"slot_labels must hold every label from 0 up: label {missing[0]} is in no leaf."
+            )
         pairs = self.parent_of(self.n_levels) * np.int64(self.n_labels) + self.slot_labels
         if self.has_overlap and np.unique(pairs).size < pairs.size:
             raise ValueError("slot_labels: a label occurs twice in one leaf.")
@@ -443,12 +464,13 @@ class LabelTree:
         return f"LabelTree(n_labels={self.n_labels}, n_nodes={self.n_nodes})"
 
 
-def _read_only(values, dtype):
+def _read_only(values, dtype, name):
     array = np.array(values)
     if array.size and array.dtype.kind not in "iu":
-        raise ValueError(f"A label tree is made of integers, got dtype {array.dtype}.")
-    if array.size and array.max() > np.iinfo(dtype).max:
-        raise ValueError(f"A label tree holds numbers up to {np.iinfo(dtype).max}, got {array.max()}.")
+        raise ValueError(f"{name} must hold integers, got dtype {array.dtype}.")
+    if array.size and (array.min() < 0 or array.max() > np.iinfo(dtype).max):
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise ValueError(f"{name} must hold numbers from 0 to {np.iinfo(dtype).max}, got {wrong}.")
     array = array.astype(dtype)
     array.flags.writeable = False
     return array

@@ -7,6 +7,7 @@ from sklearn_xmr._base import BaseXMRClassifier, seeded_clone
 from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
 from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
+from sklearn_xmr.utils._validation import MAX_INT32
 
 
 class XRLinearClassifier(BaseXMRClassifier):
@@ -48,7 +49,8 @@ class XRLinearClassifier(BaseXMRClassifier):
     weight_threshold : float, default=0.1
         Weights of smaller absolute value are dropped after training. 0 keeps all.
     beam_width : int, default=10
-        Nodes kept per inner tree level in prediction. Wider is more accurate and slower.
+        Nodes kept per inner tree level, in prediction and for the rows of ``"man"``. Wider is more accurate
+        and slower.
     score_transform : {"auto", "sigmoid", "l1_hinge", "l2_hinge", "l3_hinge", "l4_hinge", "identity"} or \
             list of these, default="auto"
         Turns a node's margin s into its factor of the path score: sigmoid 1 / (1 + exp(-s)), hinge
@@ -62,7 +64,8 @@ class XRLinearClassifier(BaseXMRClassifier):
         ``"auto"`` is 0.1, at which rankings no longer change, and 1e-11 for tiny problems (at most 65,536
         pairs of a row and a node), where precision is free. Below 1e-4 the solver computes in float64.
     max_iter : int, default=200
-        Largest number of passes over a cluster's rows.
+        Largest number of passes over a cluster's rows. Where `tol` is ``"auto"``, tiny problems may take
+        up to 20,000.
     random_state : int, RandomState instance or None, default=None
         Seeds the order in which the solver visits rows, and label embedding, indexer and ranker where
         their own ``random_state`` is None. Results do not depend on the number of threads.
@@ -197,5 +200,6 @@ class XRLinearClassifier(BaseXMRClassifier):
         return fit_linear_rankers(
             X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
             positive_weight=self.positive_weight, negative_weight=self.negative_weight, bias=self.bias,
-            tol=self.tol, max_iter=self.max_iter, weight_threshold=self.weight_threshold, seed=seed,
+            tol=self.tol, max_iter=min(self.max_iter, MAX_INT32), weight_threshold=self.weight_threshold,
+            seed=seed,
         )  # fmt: skip

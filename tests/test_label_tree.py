@@ -79,6 +79,12 @@ def test_parent_of():
     assert tree.parent_of(3).tolist() == [0, 1, 1, 2, 2, 2]
 
 
+@pytest.mark.parametrize("level", [-1, 0, 4])
+def test_parent_of_an_unknown_level(level):
+    with pytest.raises(ValueError, match=rf"level must be in \[1, \d\], got {level}"):
+        small_tree().parent_of(level)
+
+
 def test_path_and_leaves():
     tree = small_tree()
     assert [tree.path(label) for label in range(6)] == [
@@ -136,11 +142,12 @@ def test_flat_needs_a_label():
         ([[0, 2]], [[0, 1]], r"slot_labels must have 2 entries, .* got shape \(1, 2\)"),
         ([[0, 2], [0, 2, 3]], [0, 2, 0], "label 1 is in no leaf"),
         ([[0, 2]], [1, 2], "the largest is 2, but there are only 2 entries"),
-        ([[0, 2]], [0, -1], "negative label"),
+        ([[0, 2]], [0, -1], "slot_labels must hold numbers from 0 to 2147483647, got -1"),
         ([[0, 3]], [0, 1, 0], "a label occurs twice in one leaf"),
-        ([[0, 2.0]], [0, 1], "made of integers, got dtype float64"),
-        ([[0, 2]], ["0", "1"], "made of integers"),
-        ([[0, 2]], [0, 2**32 + 1], "numbers up to 2147483647, got 4294967297"),
+        ([[0, 2.0]], [0, 1], r"child_ptr\[0\] must hold integers, got dtype float64"),
+        ([[0, 2]], ["0", "1"], "slot_labels must hold integers"),
+        ([[0, 2]], [0, 2**32 + 1], "numbers from 0 to 2147483647, got 4294967297"),
+        ([[0, 2]], [0, 1 - 2**32], "numbers from 0 to 2147483647, got -4294967295"),
     ],
 )
 def test_bad_arrays(child_ptr, slot_labels, message):
@@ -237,6 +244,11 @@ def test_from_paths_without_groups_is_flat():
     assert LabelTree.from_paths([(), ()]) == LabelTree.flat(2)
 
 
+def test_from_paths_refuses_texts():
+    with pytest.raises(TypeError, match="paths must hold sequences of groups, got the str 'law/tax'"):
+        LabelTree.from_paths([("law",), "law/tax"])
+
+
 def test_from_paths_needs_a_path():
     with pytest.raises(ValueError, match="one path per label, got none"):
         LabelTree.from_paths([])
@@ -263,7 +275,7 @@ def test_from_parents_drops_groups_without_labels():
         ({"a": "a"}, ["a"], "cycle through 'a'"),
         ({"a": None}, ["a", "z"], "'z' is not in parents"),
         ({"a": None}, ["a", "a"], "must not name a node twice"),
-        ({"a": None}, [], "one path per label, got none"),
+        ({"a": None}, [], "labels must name at least one node, got none"),
     ],
 )
 def test_from_parents_bad_input(parents, labels, message):
@@ -322,6 +334,13 @@ def test_propagate_ignores_stored_values_and_keeps_its_input():
         np.testing.assert_array_equal(found.toarray(), wanted.toarray())
     np.testing.assert_array_equal(Y.data, before.data)
     np.testing.assert_array_equal(Y.indptr, before.indptr)
+
+
+def test_propagate_takes_stored_zeros_for_zeros():
+    Y = sp.csr_array(([0.0, 1.0], [0, 4], [0, 2]), shape=(1, 6))
+    for found, wanted in zip(small_tree().propagate(Y), small_tree().propagate(Y.toarray()), strict=True):
+        np.testing.assert_array_equal(found.toarray(), wanted.toarray())
+        assert found.nnz == np.count_nonzero(wanted.toarray())
 
 
 # ---------------------------------------------------------------------- a value like any other

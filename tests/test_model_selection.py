@@ -1,6 +1,7 @@
 """Composition with scikit-learn: pipelines, searches, cross-validation, persistence between processes."""
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
 from sklearn_xmr._base import FORMAT_VERSION
 from sklearn_xmr.metrics import make_topk_scorer, precision_at_k
+from sklearn_xmr.utils._openmp_helpers import openmp_enabled
+from sklearn_xmr.utils._threads import effective_n_threads
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +212,24 @@ def test_several_threads_share_a_model(model):
         np.testing.assert_array_equal(answer[1], wanted[1])
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+@pytest.mark.skipif(not openmp_enabled() or effective_n_threads() < 2, reason="needs two threads")
+def test_a_single_row_starts_no_threads(model, tmp_path):
+    fitted, X = model
+    joblib.dump((fitted, X), tmp_path / "model.joblib")
+    code = (
+        "import joblib, os, sys\n"
+        "model, X = joblib.load(sys.argv[1])\n"
+        "def new_threads(rows):\n"
+        "    before = len(os.listdir('/proc/self/task'))\n"
+        "    model.predict_topk(rows)\n"
+        "    return len(os.listdir('/proc/self/task')) - before\n"
+        "print(new_threads(X[[0]]), new_threads(X) > 0)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "model.joblib")]
+    assert subprocess.run(arguments, check=True, capture_output=True, text=True).stdout == "0 True\n"
+
+
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_joblib_workers(model, backend):
     fitted, X = model
@@ -221,7 +242,7 @@ def test_joblib_workers(model, backend):
     )
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_fork_after_fit():
     """A forked child predicts and trains although its parent used the OpenMP pool."""
     code = (

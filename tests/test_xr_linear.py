@@ -5,14 +5,15 @@ import pytest
 import scipy.sparse as sp
 from _data import random_problem
 from reference.beam_search import search
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 
 from sklearn_xmr import (
@@ -156,6 +157,27 @@ def test_score_is_precision_at_one(problem, fitted):
     assert fitted.score(X, Y, sample_weight=weight) == pytest.approx(weighted)
     with pytest.raises(ValueError, match="y must have 40 columns"):
         fitted.score(X, Y[:, :30])
+    assert fitted.score(X, sp.csr_array(Y.shape)) == 0
+    one_label = classifier().fit(X, Y[:, [0]])
+    assert one_label.score(X, Y[:, [0]].toarray()) == one_label.score(X, Y[:, [0]]) == Y[:, [0]].mean()
+
+
+def test_score_refuses_what_does_not_fit(problem, fitted):
+    X, Y = problem
+    classes = np.arange(300) % 40
+    one_dimensional = XRLinearClassifier(random_state=0).fit(X, classes)
+    for model, y, message in [
+        (fitted, classes, r"y must be an indicator matrix .* got an array of shape \(300,\)"),
+        (fitted, None, "y must be an indicator matrix"),
+        (one_dimensional, classes[:1], "same number of rows, got 300 and 1"),
+        (one_dimensional, Y.toarray(), "1d array"),
+        (one_dimensional, None, "1d array"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.score(X, y)
+    for weight in (-np.ones(300), np.full(300, np.nan), np.ones(5), np.ones((300, 1))):
+        with pytest.raises(ValueError, match=r"sample_weight|Sample weights"):
+            fitted.score(X, Y, sample_weight=weight)
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "squared_hinge"])
@@ -222,6 +244,24 @@ def test_unsorted_and_duplicated_entries(problem, fitted):
     np.testing.assert_allclose(scores, wanted[1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["squared_hinge", "hinge"])
+def test_split_entries_train_the_same_model(problem, loss):
+    """Entries that come in eighths: a solver that took them one by one would step eight times too far."""
+    X, Y = problem
+    rows, columns = np.tile(X.nonzero(), 8)
+    order = np.argsort(rows, kind="stable")
+    split = sp.csr_array(
+        (np.tile(X.data / 8, 8)[order], columns[order].astype(np.int32), 8 * X.indptr), shape=X.shape
+    )
+    assert split.nnz == 8 * X.nnz
+    settings = {"loss": loss, "bias": 0.0, "tol": 1e-9, "max_iter": 10_000, "weight_threshold": 0}
+    wanted = classifier(**settings).fit(X, Y)
+    model = classifier(indexer=wanted.tree_, **settings).fit(split, Y)
+    assert split.nnz == 8 * X.nnz  # the caller's matrix is as it was
+    for ours, theirs in zip(model.coefs_, wanted.coefs_, strict=True):
+        np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-4)
+
+
 # ---------------------------------------------------------------------- prediction details
 
 
@@ -231,6 +271,19 @@ def test_k_beyond_the_beam_is_padded(problem, fitted):
     reached = (labels >= 0).sum(axis=1)
     assert np.all(reached <= 5)
     assert np.all(scores[labels < 0] == -np.inf) and np.all(np.diff((labels >= 0).astype(int), axis=1) <= 0)
+
+
+@pytest.mark.parametrize("beam_width", [10**6, 2**62, 2**70])
+def test_a_beam_wider_than_the_tree_is_as_wide_as_the_tree(problem, fitted, beam_width):
+    X, Y = problem
+    for ours, theirs in zip(
+        fitted.predict_topk(X, k=5, beam_width=beam_width), fitted.predict_topk(X, k=5, beam_width=40),
+        strict=True,
+    ):  # fmt: skip
+        np.testing.assert_array_equal(ours, theirs)
+    settings = {"negative_sampling": "man", "indexer": fitted.tree_}
+    wide = classifier(beam_width=beam_width, **settings).fit(X, Y).decision_function(X)
+    assert (wide != classifier(beam_width=40, **settings).fit(X, Y).decision_function(X)).nnz == 0
 
 
 def test_allowed_labels(problem, fitted):
@@ -262,6 +315,17 @@ def test_results_do_not_depend_on_threads_batches_or_order(problem, fitted):
         single = clone(fitted).fit(X, Y)
         np.testing.assert_array_equal(single.predict_topk(X, k=7)[1], scores)
     assert single.tree_ == fitted.tree_
+
+
+def test_decision_function_holds_every_label_that_is_reached(problem):
+    tree = LabelTree([[0, 3], [0, 10, 22, 40]], np.arange(40))  # leaves of 10, 12, 18 labels
+    model = classifier(indexer=tree, beam_width=1).fit(*problem)
+    labels, scores = model.predict_topk(problem[0], k=40)
+    reached = labels >= 0
+    assert reached.sum(axis=1).max() == 18
+    wanted = np.zeros((300, 40), dtype=np.float32)
+    wanted[np.nonzero(reached)[0], labels[reached]] = scores[reached]
+    np.testing.assert_array_equal(model.decision_function(problem[0]).toarray(), wanted)
 
 
 def test_reached_scores_are_assembled_from_blocks(problem, fitted, monkeypatch):
@@ -330,20 +394,22 @@ def test_sample_weight_is_repetition(problem):
         np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
 
 
-def test_matcher_aware_negatives(problem):
+@pytest.mark.parametrize("transform", ["l3_hinge", "sigmoid"])
+def test_matcher_aware_negatives(problem, transform):
     """The leaf level learns from the rows whose beam holds the leaf, chosen here in plain loops."""
     X, Y = problem
     for scheme in ("man", "tfn+man"):
         model = classifier(
-            negative_sampling=scheme, beam_width=2, tol=1e-9, weight_threshold=0, max_iter=5000
-        )
+            negative_sampling=scheme, score_transform=transform, beam_width=2, tol=1e-9,
+            weight_threshold=0, max_iter=5000,
+        )  # fmt: skip
         model.fit(X, Y)
         tree = model.tree_
         leaves = LabelTree(tree.child_ptr[:-1], np.arange(tree.n_nodes[-2]))
         coefs = [coef.toarray() for coef in model.coefs_]
         beams = [
             {node for node, _ in search(row, leaves.child_ptr, leaves.slot_labels, coefs, model.intercepts_,
-                                        ["l3_hinge"] * 2, 2, 2)}
+                                        [transform] * 2, 2, 2)}
             for row in X.toarray()
         ]  # fmt: skip
         leaf_of_label = tree.label_leaves()
@@ -381,6 +447,41 @@ def test_label_embeddings_plug_in(problem, embedding):
         assert model.tree_.n_levels == 3
         matches_reference(model, X)
         clone(model)
+
+
+class OwnEmbedding(BaseEstimator):
+    """The smallest label embedding: fit_transform alone, whatever it returns."""
+
+    def __init__(self, convert):
+        self.convert = convert
+
+    def fit_transform(self, X, Y):
+        return self.convert(PIFA().fit_transform(X, Y))
+
+
+class OnlyFits(BaseEstimator):
+    def fit(self, X, Y):
+        return self
+
+
+@pytest.mark.parametrize("weight", [None, np.ones(300)], ids=["plain", "weighted"])
+def test_own_label_embedding(problem, fitted, weight):
+    for convert in (sp.coo_array, sp.csc_matrix, lambda Z: Z.toarray().tolist()):
+        own = classifier(label_embedding=OwnEmbedding(convert)).fit(*problem, sample_weight=weight)
+        assert own.tree_ == fitted.tree_
+
+
+def test_output_container_of_scikit_learn_does_not_matter(problem, fitted):
+    with config_context(transform_output="pandas"):  # which refuses sparse vectors
+        model = classifier(label_embedding=make_pipeline(PIFA(), Normalizer())).fit(*problem)
+    assert model.tree_ == fitted.tree_
+
+
+def test_label_embedding_that_gives_no_vectors_is_refused(problem):
+    frozen_pipeline = FrozenEstimator(make_pipeline(PIFA(), TruncatedSVD(3)).fit(*problem))
+    for embedding in (OwnEmbedding(lambda Z: None), OwnEmbedding(np.shape), OnlyFits(), frozen_pipeline):
+        with pytest.raises(TypeError, match="label_embedding must have fit_transform"):
+            classifier(label_embedding=embedding).fit(*problem)
 
 
 def test_fitted_indexer_and_tree_are_reused(problem, fitted):
@@ -450,6 +551,50 @@ def test_own_ranker_with_matcher_aware_negatives_and_weights(problem):
         np.testing.assert_allclose(a.toarray(), b.toarray(), atol=1e-5)
 
 
+def test_own_ranker_is_seeded(problem, fitted):
+    ranker = SGDClassifier(max_iter=3, tol=None)
+    scores = [
+        classifier(ranker=ranker, indexer=fitted.tree_, random_state=seed)
+        .fit(*problem)
+        .decision_function(problem[0])
+        for seed in (0, 0, 1)
+    ]
+    assert (scores[0] != scores[1]).nnz == 0 < (scores[0] != scores[2]).nnz
+    assert ranker.random_state is None
+
+
+def test_own_ranker_with_a_sparse_coef(problem):
+    X, Y = problem
+    settings = {"weight_threshold": 0, "indexer": HierarchicalKMeans(max_leaf_size=10)}
+    ours = classifier(ranker=SVC(kernel="linear", tol=1e-9), **settings)
+    for a, b in zip(ours.fit(X, Y).coefs_, clone(ours).fit(X.toarray(), Y).coefs_, strict=True):
+        np.testing.assert_allclose(a.toarray(), b.toarray(), atol=1e-5)
+
+
+class FixedRanker(BaseEstimator):
+    def __init__(self, coef, intercept):
+        self.coef = coef
+        self.intercept = intercept
+
+    def fit(self, X, y):
+        self.coef_, self.intercept_ = self.coef, self.intercept
+        return self
+
+
+@pytest.mark.parametrize(
+    "coef, intercept, message",
+    [
+        (np.ones(3), 0.0, r"got 3 and 1 for 60 feature\(s\)"),
+        (np.ones(60), [0.0, 1.0], "got 60 and 2"),
+        (np.full(60, np.nan), 0.0, "finite coef_ and intercept_"),
+        (np.ones(60), -np.inf, "finite coef_ and intercept_"),
+    ],
+)
+def test_own_ranker_that_fails_is_refused(problem, coef, intercept, message):
+    with pytest.raises(ValueError, match=f"ranker must have .*{message}"):
+        classifier(ranker=FixedRanker(coef, intercept)).fit(*problem)
+
+
 # ---------------------------------------------------------------------- edge cases
 
 
@@ -503,7 +648,39 @@ def test_no_rows_to_predict_is_an_error_not_a_crash(fitted):
         fitted.predict_topk(np.empty((0, 60)))
 
 
+def test_largest_integers_are_taken_as_passes(problem):
+    assert classifier(max_iter=2**40).fit(*problem).n_iter_ < 1000
+
+
 # ---------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("index", [-1, 60, 10**6])
+def test_column_indices_outside_of_the_matrix_are_refused(problem, fitted, index):
+    X, Y = problem
+    broken_X, broken_Y = X.copy(), Y.copy()
+    broken_X.indices[7] = broken_Y.indices[7] = index
+    with pytest.raises(ValueError, match=rf"X must have column indices in \[0, 60\), got {index}"):
+        fitted.predict_topk(broken_X)
+    with pytest.raises(ValueError, match="X must have column indices"):
+        classifier().fit(broken_X, Y)
+    with pytest.raises(ValueError, match=rf"y must have column indices in \[0, 40\), got {index}"):
+        classifier().fit(X, broken_Y)
+    with pytest.raises(ValueError, match="labels must have column indices"):
+        fitted.predict_topk(X, labels=broken_Y)
+
+
+def test_weights_that_are_not_finite_are_refused(problem):
+    with pytest.raises(ValueError, match="not finite: X, C"):
+        classifier(loss="log_loss", C=1e300, tol=1e-3, max_iter=2).fit(*problem)
+
+
+def test_positives_of_weight_zero_alone_are_refused(problem):
+    X, Y = problem
+    Y = sp.csr_array(Y.multiply(np.arange(300).reshape(-1, 1) < 10))
+    weight = (np.arange(300) >= 10).astype(float)
+    with pytest.raises(ValueError, match="sample_weight must be positive for at least one row with"):
+        classifier(indexer=LabelTree.flat(40)).fit(X, Y, sample_weight=weight)
 
 
 @pytest.mark.parametrize(
@@ -534,6 +711,8 @@ def test_no_rows_to_predict_is_an_error_not_a_crash(fitted):
         (np.ones((4, 2)), np.array([0.5, 1.5, 2.5, 3.5]), "continuous"),
         (np.ones((4, 2)), np.array([["a", "b"]] * 4), "y must be numeric or boolean"),
         (np.ones((4, 2)), None, "y"),
+        (np.ones((4, 2)), [[1], [0, 1], [0], [1]], "y must be an array, got rows of different lengths"),
+        (np.ones((4, 2)), np.ones((4, 2, 2)), r"y must be an indicator matrix .* shape \(4, 2, 2\)"),
         (np.ones(4), np.ones((4, 2)), "2D array"),
         (np.ones((0, 2)), np.ones((0, 2)), "0 sample"),
         (np.array([["a", "b"]] * 4), np.ones((4, 2)), "could not convert string|dtype='numeric'"),
@@ -568,6 +747,7 @@ def test_bad_data_is_refused(X, Y, message):
         ({"label_embedding": "pifa"}, "'label_embedding' parameter"),
         ({"label_embedding": np.ones((3, 2))}, "label_embedding must give one row per label"),
         ({"indexer": LabelTree.flat(39)}, r"label tree has 39 label\(s\), but y has 40"),
+        ({"indexer": LabelTree([[0, 1]] * 64 + [[0, 40]], np.arange(40))}, "65 levels; at most 64"),
         ({"indexer": TruncatedSVD(2)}, "indexer must set tree_ to a LabelTree"),
         ({"ranker": "svm"}, "'ranker' parameter"),
         ({"ranker": TruncatedSVD(2)}, "ranker must be a linear classifier"),
@@ -603,8 +783,16 @@ def test_bad_queries_are_refused(problem, fitted):
         fitted.predict_topk(X, labels=[1, 40])
     with pytest.raises(ValueError, match=r"labels must be in \[0, 40\), got -1"):
         fitted.predict_topk(X, labels=[-1])
-    with pytest.raises(TypeError, match="labels must be integers"):
-        fitted.predict_topk(X, labels=[0.5])
+    with pytest.raises(ValueError, match=f"got {2**63}"):
+        fitted.predict_topk(X, labels=np.array([2**63], dtype=np.uint64))
+    for labels in ([0.5], np.ones(40, dtype=bool)):
+        with pytest.raises(TypeError, match="labels must be integers"):
+            fitted.predict_topk(X, labels=labels)
+    for labels in (3, {1, 2}, np.ones((2, 2, 2)), sp.coo_array(np.ones(40))):
+        with pytest.raises(ValueError, match=r"labels must be an array of label numbers \(1-D\)"):
+            fitted.predict_topk(X, labels=labels)
+    with pytest.raises(ValueError, match="labels must be an array, got rows of different lengths"):
+        fitted.predict_topk(X, labels=[[1, 2], [3]])
     with pytest.raises(ValueError, match="labels must have 40 columns"):
         fitted.predict_topk(X, labels=np.ones((300, 39)))
     with pytest.raises(ValueError, match="300 rows in X and labels of shape"):
@@ -624,6 +812,8 @@ def test_failed_fit_leaves_the_model_usable(problem, fitted):
             model.fit(bad_X, bad_Y)
     with pytest.raises(ValueError, match="label tree"):
         model.set_params(indexer=LabelTree.flat(3)).fit(X[:, :20], Y[:, :10])
+    with pytest.raises(ValueError, match="label tree has 65 levels"):
+        model.set_params(indexer=LabelTree([[0, 1]] * 64 + [[0, 40]], np.arange(40))).fit(X[:, :20], Y)
     after = model.predict_topk(X, k=5)
     np.testing.assert_array_equal(before[0], after[0])
     np.testing.assert_array_equal(before[1], after[1])

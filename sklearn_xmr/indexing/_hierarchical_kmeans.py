@@ -22,6 +22,7 @@ from sklearn_xmr.indexing._tree_shape import (
 )
 from sklearn_xmr.utils._sklearn_private import Interval, validate_estimator_params
 from sklearn_xmr.utils._threads import effective_n_threads
+from sklearn_xmr.utils._validation import MAX_INT32, check_column_indices
 
 # similarities that `transform` holds at once
 _BLOCK_ENTRIES = 2**23
@@ -167,9 +168,11 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
                 f"branching_factor must be a power of two (2, 4, 8, ...), got {self.branching_factor}."
             )
         rows = check_array(Z, accept_sparse="csr", dtype=np.float32, input_name="Z", estimator=self)
-        if sp.issparse(rows) and not rows.has_canonical_format:
-            rows = rows.copy()
-            rows.sum_duplicates()
+        if sp.issparse(rows):
+            check_column_indices(rows, "Z")
+            if not rows.has_canonical_format:
+                rows = rows.copy()
+                rows.sum_duplicates()
         factors = row_factors(rows, self.spherical)
         depth = binary_depth(rows.shape[0], self.max_leaf_size)
         leaves, n_iter = self._assign(rows, factors, depth)
@@ -232,7 +235,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         if known.any():
             n_passes = split_labels(
                 *kernel_arrays(rows), factors, fixed_point_scale(n_labels), rows.shape[1], leaf_ptr,
-                seeds, self.spherical, self.max_iter, members, effective_n_threads(),
+                seeds, self.spherical, min(self.max_iter, MAX_INT32), members, effective_n_threads(),
             )  # fmt: skip
             n_iter = int(n_passes.max())
         leaf_sizes = np.diff(leaf_ptr)

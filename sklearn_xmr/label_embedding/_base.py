@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
-from sklearn_xmr.utils._validation import check_label_matrix
+from sklearn_xmr.utils._validation import as_array, check_label_matrix
 
 
 class BaseLabelEmbedding(TransformerMixin, BaseEstimator, ABC, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -133,14 +133,7 @@ def label_indicator(X, y, *, name, need_positive=True):
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     if not sp.issparse(y):
-        try:
-            y = np.asarray(y)
-        except ValueError as error:
-            raise ValueError(
-                "y must be an indicator matrix or hold one class per row, got rows of different "
-                "lengths; sklearn.preprocessing.MultiLabelBinarizer(sparse_output=True) turns lists "
-                "of labels into an indicator matrix."
-            ) from error
+        y = as_array(y, "y")
         if y.ndim == 1:
             y = _one_label_per_class(y)
     Y = check_label_matrix(y, n_samples=None if X is None else _n_rows(X))

@@ -31,6 +31,8 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
     ------
     TypeError
         If the fitted estimator has no ``coef_``, or takes no ``sample_weight`` where one is given.
+    ValueError
+        If ``coef_`` has not one entry per feature, ``intercept_`` not one, or they are not finite.
     """
     if sample_weight is not None and not has_fit_parameter(estimator, "sample_weight"):
         raise TypeError(f"ranker {estimator!r} does not take sample_weight, but fit received one.")
@@ -68,4 +70,14 @@ def _fit_node(estimator, X, rows, y, sample_weight):
         model.fit(X[rows], y, sample_weight=sample_weight[rows])
     if not hasattr(model, "coef_"):
         raise TypeError(f"ranker must be a linear classifier with coef_ after fit, got {estimator!r}.")
-    return np.ravel(model.coef_), float(np.ravel(getattr(model, "intercept_", 0.0))[0])
+    # a linear SVC that was fitted on sparse X has a sparse coef_
+    coef = np.ravel(model.coef_.toarray() if sp.issparse(model.coef_) else model.coef_)
+    intercept = np.ravel(getattr(model, "intercept_", 0.0))
+    if coef.size != X.shape[1] or intercept.size != 1:
+        raise ValueError(
+            f"ranker must have one coef_ per feature and one intercept_ after fit, got {coef.size} and "
+            f"{intercept.size} for {X.shape[1]} feature(s) from {estimator!r}."
+        )
+    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        raise ValueError(f"ranker must have a finite coef_ and intercept_ after fit, got {estimator!r}.")
+    return coef, float(intercept[0])

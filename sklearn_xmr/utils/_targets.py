@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_xmr.utils._validation import check_label_matrix
+from sklearn_xmr.utils._validation import as_array, check_label_matrix
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def encode_targets(y, n_samples):
         Y = check_label_matrix(y, n_samples=n_samples)
         form = TargetForm("multilabel", is_sparse=True, is_sparray=isinstance(y, sp.sparray))
         return _not_empty(Y), np.arange(Y.shape[1]), form
-    y = np.asarray(y) if not hasattr(y, "iloc") else y.to_numpy()
+    y = as_array(y, "y") if not hasattr(y, "iloc") else y.to_numpy()
     if y.ndim == 2 and y.shape[1] == 1:
         warnings.warn(
             "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
@@ -78,7 +78,7 @@ def encode_targets(y, n_samples):
         )
     if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
         raise ValueError("Input y contains NaN or infinity.")
-    if y.ndim == 2:
+    if y.ndim > 1:
         Y = check_label_matrix(y, n_samples=n_samples)
         return _not_empty(Y), np.arange(Y.shape[1]), TargetForm("multilabel")
     check_classification_targets(y)

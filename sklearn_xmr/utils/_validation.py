@@ -37,7 +37,7 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
             raise ValueError(f"{input_name} must be two-dimensional, got {Y.ndim} dimension(s).")
         kind = Y.dtype.kind
     else:
-        Y = np.asarray(Y)
+        Y = as_array(Y, input_name)
         kind = Y.dtype.kind
         if Y.ndim != 2:
             raise ValueError(
@@ -54,6 +54,7 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
     if Y.shape[1] == 0:
         raise ValueError(f"{input_name} must have at least one label (column), got shape {Y.shape}.")
     csr = sp.csr_array(Y, dtype=np.float64)
+    check_column_indices(csr, input_name)
     if not csr.has_canonical_format:
         csr = csr.copy()
         csr.sum_duplicates()
@@ -76,6 +77,39 @@ def as_csr_array(X):
     index_dtype = np.int32 if max(X.nnz, *X.shape) <= MAX_INT32 else np.int64
     indices, indptr = (array.astype(index_dtype, copy=False) for array in (X.indices, X.indptr))
     return sp.csr_array((X.data, indices, indptr), shape=X.shape)
+
+
+def check_column_indices(X, name):
+    """Refuse a CSR matrix whose column indices lie outside of it: kernels and SciPy trust them.
+
+    Raises
+    ------
+    ValueError
+        If an index is negative or not below the number of columns.
+    """
+    # one pass: as unsigned numbers, negative indices are the largest
+    unsigned = X.indices.view(f"u{X.indices.itemsize}")
+    if unsigned.size and unsigned.max() >= X.shape[1]:
+        wrong = X.indices[np.argmax(unsigned >= X.shape[1])]
+        raise ValueError(f"{name} must have column indices in [0, {X.shape[1]}), got {wrong}.")
+
+
+def as_array(values, name):
+    """`values` as ndarray; rows of different lengths are refused by the argument's name.
+
+    Raises
+    ------
+    ValueError
+        If `values` is a ragged sequence.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an array, got rows of different lengths; "
+            "sklearn.preprocessing.MultiLabelBinarizer(sparse_output=True) turns lists of labels into an "
+            "indicator matrix."
+        ) from error
 
 
 def check_positive_int(value, name):
@@ -146,10 +180,12 @@ def as_float32(X):
     Raises
     ------
     ValueError
-        If a finite value overflows float32.
+        If a finite value overflows float32, or a column index lies outside X.
     """
     with np.errstate(over="ignore"):
         X = sp.csr_array(X, dtype=np.float32) if sp.issparse(X) else np.asarray(X, dtype=np.float32)
+    if sp.issparse(X):
+        check_column_indices(X, "X")
     values = X.data if sp.issparse(X) else X
     if values.size and not np.isfinite(np.abs(values).max()):
         raise ValueError("X must fit into float32, got a value beyond 3.4e38.")
@@ -177,21 +213,25 @@ def check_allowed_labels(labels, n_samples, n_labels):
     TypeError
         If label numbers are not integers.
     """
-    if sp.issparse(labels) or np.ndim(labels) == 2:
+    if not sp.issparse(labels):
+        labels = as_array(labels, "labels")
+    if labels.ndim == 2:
         mask = check_label_matrix(labels, n_samples=n_samples, input_name="labels")
         if mask.shape[1] != n_labels:
             raise ValueError(f"labels must have {n_labels} columns, one per label, got shape {mask.shape}.")
         return mask
-    labels = np.asarray(labels)
-    if labels.ndim != 1:
+    if labels.ndim != 1 or sp.issparse(labels):
         raise ValueError(
-            f"labels must be label numbers (1-D) or an indicator (2-D), got {labels.ndim} dimension(s)."
+            "labels must be an array of label numbers (1-D) or an indicator (2-D), got "
+            f"{'a sparse array of ' if sp.issparse(labels) else ''}{labels.ndim} dimension(s)."
         )
     if labels.size and labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, got dtype {labels.dtype}.")
-    labels = np.unique(labels).astype(np.int64)
+    labels = np.unique(labels)
     if labels.size and (labels[0] < 0 or labels[-1] >= n_labels):
         raise ValueError(
             f"labels must be in [0, {n_labels}), got {labels[0] if labels[0] < 0 else labels[-1]}."
         )
-    return sp.csr_array((np.ones(labels.size, np.float32), labels, [0, labels.size]), shape=(1, n_labels))
+    return sp.csr_array(
+        (np.ones(labels.size, np.float32), labels.astype(np.int64), [0, labels.size]), shape=(1, n_labels)
+    )

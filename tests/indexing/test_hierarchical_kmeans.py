@@ -282,3 +282,18 @@ def test_transform_checks_the_number_of_columns():
     indexer = HierarchicalKMeans().fit(random_vectors(10, 3))
     with pytest.raises(ValueError, match="X has 4 features, but HierarchicalKMeans is expecting 3"):
         indexer.transform(random_vectors(2, 4))
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_refuses_column_indices_outside_of_the_matrix(index):
+    Z = sp.csr_array(random_vectors(10, 3))
+    Z.indices[4] = index
+    with pytest.raises(ValueError, match=rf"Z must have column indices in \[0, 3\), got {index}"):
+        HierarchicalKMeans(max_leaf_size=2).fit(Z)
+
+
+def test_max_iter_beyond_the_integers_of_the_kernel():
+    Z = random_vectors(40, 3)
+    settings = {"max_leaf_size": 5, "random_state": 0}
+    many = HierarchicalKMeans(max_iter=2**40, **settings).fit(Z)
+    assert many.tree_ == HierarchicalKMeans(max_iter=1000, **settings).fit(Z).tree_
