@@ -328,7 +328,7 @@ def test_growth(tmp_path):
 
 
 def test_suite_runs():
-    suite = import_module("benchmarks.suite.__main__")
+    suite = import_module("benchmarks.run_suite")
     names = [name for name, _, _ in suite.benchmarks()]
     assert len(names) == len(set(names))
     assert {"Fit.time_fit", "Fit.peakmem_fit", "Predict.track_precision_at_5", "Solver.time_solve"} <= set(
@@ -341,7 +341,7 @@ def test_suite_runs():
 
 
 def test_suite_combinations():
-    suite = import_module("benchmarks.suite.__main__")
+    suite = import_module("benchmarks.run_suite")
     steps = import_module("benchmarks.suite.steps")
     assert suite.combinations(steps.LabelEmbedding) == [(1_000,), (8_000,)]
     assert len(suite.combinations(steps.BeamSearch)) == 6

@@ -1,6 +1,7 @@
-"""Run the suite without asv: ``python -m benchmarks.suite [PATTERN]`` prints one line per benchmark.
+"""Run the asv suite without asv: ``python -m benchmarks.run_suite [PATTERN]``, a line per benchmark.
 
-For a look while one works on something; asv repeats more, isolates better and keeps the history.
+For a look while one works on something; asv repeats more, isolates better and keeps the history. It lies
+outside of the folder of the suite, because asv imports every module there.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def run(suite, method, values, *, seconds=1.0):
 
 def main(argv=None):
     """Print a line for each benchmark whose name contains the pattern."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.suite", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run_suite", description=__doc__)
     parser.add_argument("pattern", nargs="?", default="")
     arguments = parser.parse_args(argv)
     for name, suite, method in benchmarks():
