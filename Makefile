@@ -4,7 +4,7 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 SOURCES = pyproject.toml setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format bench clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python examples/quick_start_api_docs.py
@@ -23,6 +23,12 @@ format: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# DATA: folder with X_train.npz X_test.npz Y_train.npz Y_test.npz; synthetic data if not given
+DATA ?= build/benchmarks/synthetic
+bench: $(VENV)/.installed-bench
+	test -d $(DATA) || $(VENV)/bin/python -m benchmarks.versus.synthetic $(DATA)
+	$(VENV)/bin/python -m benchmarks.versus $(DATA) $(ARGS)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -37,6 +43,10 @@ $(VENV)/.installed-test: $(VENV)/bin/python $(SOURCES)
 $(VENV)/.installed-dev: $(VENV)/bin/python $(SOURCES)
 	$(PIP) -e ".[dev]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+$(VENV)/.installed-bench: $(VENV)/bin/python $(SOURCES)
+	$(PIP) -e ".[bench]"
+	touch $@ $(VENV)/.installed
 
 clean:
 	rm -rf build dist *.egg-info $(VENV)

@@ -1,0 +1,1 @@
+"""Benchmarks: beside other libraries (versus), against problem size (growth), against ourselves (suite)."""

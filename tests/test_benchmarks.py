@@ -1,0 +1,353 @@
+"""The benchmarks run, and their ratios and tables are right. Timing decides nothing here."""
+
+import csv
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sklearn_xmr.datasets import make_xmc_classification
+from sklearn_xmr.metrics import precision_at_k
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="no benchmarks in this checkout")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Append, so that the tests run against the installed package."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+
+
+def records_of(measure, *, ours, theirs, threads=1):
+    """Records of one measure; None where a round has no run."""
+    runs = [("ours", ours), ("pecos", theirs)]
+    return [
+        {"threads": threads, "round": number, "library": library, "result": {measure: value}}
+        for library, values in runs
+        for number, value in enumerate(values)
+        if value is not None
+    ]
+
+
+# ---------------------------------------------------------------- summary
+
+
+def test_ratio_is_the_median_of_ratios_within_rounds():
+    summary = import_module("benchmarks.versus.summary")
+    records = records_of("fit_seconds", ours=[1.0, 2.0, 4.0], theirs=[10.0, 10.0, 12.0])
+    assert summary.comparison(records, 1, "pecos", "fit_seconds") == (5.0, 3.0, 10.0)
+    records = records_of("fit_seconds", ours=[1.0, 2.0, 3.0], theirs=[9.0, 2.0, 4.0])
+    compared = summary.comparison(records, 1, "pecos", "fit_seconds")
+    assert compared == pytest.approx((4 / 3, 1.0, 9.0))  # medians 2 and 4 would give 2
+    assert summary.absolute(records, 1, "pecos", "fit_seconds") == (4.0, 2.0, 9.0)
+
+
+def test_rounds_without_both_do_not_count():
+    summary = import_module("benchmarks.versus.summary")
+    records = records_of("fit_seconds", ours=[1.0, None, 2.0], theirs=[3.0, 100.0, None])
+    assert summary.comparison(records, 1, "pecos", "fit_seconds") == (3.0, 3.0, 3.0)
+    assert summary.comparison(records, 2, "pecos", "fit_seconds") is None
+    assert summary.comparison(records, 1, "napkinxc", "fit_seconds") is None
+    records = records_of("fit_peak_mb", ours=[0.0], theirs=[3.0])
+    assert summary.comparison(records, 1, "pecos", "fit_peak_mb") is None
+
+
+def test_qualities_are_differences():
+    summary = import_module("benchmarks.versus.summary")
+    records = records_of("P@1", ours=[50.0, 52.0, 51.0], theirs=[49.0, 53.0, 51.0])
+    assert summary.comparison(records, 1, "pecos", "P@1") == (0.0, -1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "measure, ours, theirs, is_loss",
+    [
+        ("fit_seconds", 1.0, 0.9, True),
+        ("fit_seconds", 1.0, 1.1, False),
+        ("P@1", 50.0, 50.2, True),
+        ("P@1", 50.0, 50.05, False),  # within 0.1 points
+        ("P@1", 50.0, 49.0, False),
+        ("load_seconds", 2.0, 1.0, False),  # printed, not compared
+    ],
+)
+def test_losses(measure, ours, theirs, is_loss):
+    summary = import_module("benchmarks.versus.summary")
+    found = summary.losses(records_of(measure, ours=[ours], theirs=[theirs], threads=2))
+    assert [loss[:3] for loss in found] == ([(2, "pecos", measure)] if is_loss else [])
+
+
+# ---------------------------------------------------------------- report
+
+
+@pytest.fixture
+def made_up_run():
+    """Two libraries, two rounds, one and two threads."""
+    summary = import_module("benchmarks.versus.summary")
+    records = []
+    for threads in (1, 2):
+        for number in range(2):
+            for library, factor in (("ours", 1.0), ("pecos", 2.0 + number)):
+                result = dict.fromkeys(summary.COSTS, factor) | dict.fromkeys(
+                    summary.QUALITIES, 50 - factor
+                )
+                result |= dict.fromkeys(summary.FACTS, 0.5) | {"version": "1", "python": "3", "numpy": "2"}
+                records.append({"threads": threads, "round": number, "library": library, "result": result})
+    names = "name n_train n_test n_features nnz_per_row n_labels labels_per_row"
+    data = dict.fromkeys(names.split(), 7) | {"name": "made_up"}
+    return {
+        "data": data,
+        "machine": {"cores": "2"},
+        "command": "x",
+        "remarks": ["A remark."],
+        "records": records,
+    }
+
+
+def test_tables(made_up_run):
+    report = import_module("benchmarks.versus.report")
+    titles = [title for title, _, _ in report.tables(made_up_run["records"])]
+    assert titles == [
+        f"{threads} thread(s): {what}"
+        for threads in (1, 2)
+        for what in ("medians", "we compared with others")
+    ]
+    medians, compared = (
+        {row[0]: row[1:] for row in rows} for _, _, rows in report.tables(made_up_run["records"])[:2]
+    )
+    assert medians["fit, s"] == ["1.00", "2.50"]
+    assert medians["P@1"] == ["49.00", "47.50"]
+    assert compared["fit, s"] == ["2.50 (2.00 to 3.00)"]
+    assert compared["P@1"] == ["+1.50 (+1.00 to +2.00)"]
+
+
+def test_files(made_up_run, tmp_path):
+    report = import_module("benchmarks.versus.report")
+    missing = report.write_results(made_up_run, tmp_path)
+    assert json.loads((tmp_path / "versus_made_up.json").read_text()) == made_up_run
+    markdown = (tmp_path / "versus_made_up.md").read_text()
+    assert "A remark." in markdown
+    assert "during 4 of 4" not in markdown and "during 8 of 8 runs" in markdown
+    assert "Nowhere in these tables." in markdown
+    tables = [block for block in markdown.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 4
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    page = (tmp_path / "versus_made_up.rst").read_text()
+    assert page.startswith("made_up\n=======\n") and page.count(".. csv-table::") == 4
+    assert ("image::" in page) == (missing is None) == (tmp_path / "versus_made_up.png").exists()
+    with open(tmp_path / "versus_made_up.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    (line,) = [
+        line
+        for line in lines
+        if (line["threads"], line["library"], line["measure"]) == ("2", "pecos", "fit_seconds")
+    ]
+    assert [float(line[name]) for name in ("median", "low", "high")] == [2.5, 2, 3]
+    assert [float(line[f"compared_{name}"]) for name in ("median", "low", "high")] == [2.5, 2, 3]
+    assert all(line["compared_median"] == "" for line in lines if line["library"] == "ours")
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        (None, "-"),
+        (0, "0"),
+        (123.4, "123"),
+        (5150.2, "5150"),
+        (12.34, "12.3"),
+        (0.01234, "0.0123"),
+        (1e-5, "0.0000"),
+    ],
+)
+def test_significant(value, shown):
+    assert import_module("benchmarks.versus.report").significant(value) == shown
+
+
+# ---------------------------------------------------------------- versus, worker
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    """A tiny problem on disk."""
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    folder.mkdir()
+    X, Y = make_xmc_classification(400, 200, 30, random_state=0)
+    for name, matrix in (("X", X), ("Y", Y)):
+        sp.save_npz(folder / f"{name}_train.npz", matrix[:300])
+        sp.save_npz(folder / f"{name}_test.npz", matrix[300:])
+    return folder
+
+
+def test_versus_with_ours_alone(data_folder, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.versus",
+        str(data_folder),
+        "--threads",
+        "1",
+        "--repeat",
+        "1",
+    ]
+    command += ["--libraries", "ours,napkinxc", "--python", "napkinxc=/no/such/python"]
+    command += ["--single", "20", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "napkinXC is left out: its interpreter does not start" in done.stderr
+    run = json.loads((tmp_path / "versus_tiny.json").read_text())
+    assert str(data_folder) not in json.dumps(run)  # pages are published
+    assert (run["data"]["n_train"], run["data"]["n_test"], run["data"]["n_labels"]) == (300, 100, 30)
+    (record,) = run["records"]
+    result = record["result"]
+    for measure in ("fit_seconds", "batch_seconds", "single_p50_us", "model_disk_mb"):
+        assert result[measure] > 0
+    assert result["single_p50_us"] <= result["single_p99_us"] and result["n_single"] == 20
+    assert 50 < result["P@1"] <= 100
+    markdown = (tmp_path / "versus_tiny.md").read_text()
+    assert markdown == done.stdout.rstrip("\n") + "\n"
+    assert f"| P@1 | {result['P@1']:.2f} |" in markdown
+
+
+def test_worker_measures_what_a_library_answers(data_folder, tmp_path, monkeypatch):
+    """A library that knows some answers: modes, order of steps, and the file of labels."""
+    worker = import_module("benchmarks.versus.worker")
+    calls = []
+
+    class Clock(worker.Timed):
+        seconds = property(
+            lambda clock: 2.0 if calls[-1].startswith("slow") else 1.0, lambda clock, value: None
+        )
+
+    monkeypatch.setattr(worker, "Timed", Clock)
+
+    class Known(worker.Library):
+        modes = ("slow", "fast", "slow again")
+
+        def prepare(self, X, Y, folder):
+            calls.append("prepare")
+            return X, Y
+
+        def train(self, X, Y):
+            calls.append("train")
+            self.notes.append("trained")
+            return Y.shape[1]
+
+        def save(self, model, path):
+            path.write_text(str(model))
+
+        def load(self, path, mode):
+            calls.append(mode)
+            return mode, int(path.read_text())
+
+        def topk(self, model, queries):
+            return np.full((queries.shape[0], worker.K), 7 if model[0] == "fast" else 8)
+
+    model_path, labels_path = tmp_path / "model", tmp_path / "labels.npy"
+    fitted = worker.measure_fit(Known(1, {}), data_folder, model_path)
+    assert calls == ["prepare", "train"] * 2  # a small fit first
+    assert fitted["notes"] == ["trained"] and model_path.read_text() == "30"
+    answered = worker.measure_predict(Known(1, {}), data_folder, model_path, 5, labels_path)
+    assert answered["batch_mode"] == "fast" and answered["batch_seconds"] == 1.0
+    assert list(answered["modes"]) == list(Known.modes)
+    labels = np.load(labels_path)
+    assert labels.shape == (100, 10) and (labels == 7).all()
+
+
+def test_worker_passes_refusals_on(data_folder, tmp_path):
+    run_sklearn = import_module("benchmarks.versus.run_sklearn")
+    worker = import_module("benchmarks.versus.worker")
+    library = run_sklearn.OneVsRest(1, {"max_labels": "29"})
+    assert "at most 29" in worker.measure_fit(library, data_folder, tmp_path / "model")["skipped"]
+
+
+def test_one_vs_rest_runner(data_folder, tmp_path):
+    """The one peer that is always installed; its labels are scored like ours."""
+    run_sklearn = import_module("benchmarks.versus.run_sklearn")
+    worker = import_module("benchmarks.versus.worker")
+    paths = str(tmp_path / "model"), str(tmp_path / "labels.npy")
+    worker.measure_fit(run_sklearn.OneVsRest(1, {}), data_folder, paths[0])
+    worker.measure_predict(run_sklearn.OneVsRest(1, {}), data_folder, paths[0], 2, paths[1])
+    labels = np.load(paths[1])
+    Y_test = sp.csr_array(sp.load_npz(data_folder / "Y_test.npz"))
+    assert precision_at_k(Y_test, (labels, np.zeros(labels.shape)), k=1) > 0.5
+
+
+def test_pad_lists():
+    worker = import_module("benchmarks.versus.worker")
+    assert worker.pad_lists([[3, 1], [], [4, 5, 6, 7]], k=3).tolist() == [
+        [3, 1, -1],
+        [-1, -1, -1],
+        [4, 5, 6],
+    ]
+
+
+# ---------------------------------------------------------------- measuring, growth, suite
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
+def test_peak_counts_from_the_start_of_the_block():
+    measure = import_module("benchmarks.measure")
+    held = np.ones(30_000_000 // 8)
+    with measure.Timed() as timed:
+        np.ones(60_000_000 // 8)
+    assert 55 < timed.peak_mb < 90
+    with measure.Timed() as timed:
+        held.sum()
+    assert timed.peak_mb < 20  # neither what is held nor the peak before
+
+
+def test_growth(tmp_path):
+    growth = import_module("benchmarks.growth")
+    sizes = [
+        "--start",
+        "100",
+        "--max-labels",
+        "200",
+        "--features",
+        "300",
+        "--queries",
+        "50",
+        "--repeat",
+        "1",
+    ]
+    growth.main([*sizes, "--threads", "1", "--out", str(tmp_path)])
+    results = json.loads((tmp_path / "growth.json").read_text())["results"]
+    assert [result["n_labels"] for result in results] == [100, 200]
+    factor = results[1]["fit_seconds"] / results[0]["fit_seconds"]
+    assert growth.growth(results, "fit_seconds") == [factor]
+    assert f"(x{factor:.2f})" in (tmp_path / "growth.md").read_text()
+    with open(tmp_path / "growth.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+    assert growth.growth([{"a": 0}, {"a": 1}, {"a": 3}, {"a": None}], "a") == [None, 3.0, None]
+
+
+def test_suite_runs():
+    suite = import_module("benchmarks.run_suite")
+    names = [name for name, _, _ in suite.benchmarks()]
+    assert len(names) == len(set(names))
+    assert {"Fit.time_fit", "Fit.peakmem_fit", "Predict.track_precision_at_5", "Solver.time_solve"} <= set(
+        names
+    )
+    for name, benchmark, method in suite.benchmarks():
+        values = [40 if value == 1_000 else value for value in suite.combinations(benchmark)[0]]
+        value, unit = suite.run(benchmark, method, values, seconds=0)
+        assert unit and (value is None or value >= 0), name
+
+
+def test_suite_combinations():
+    suite = import_module("benchmarks.run_suite")
+    steps = import_module("benchmarks.suite.steps")
+    assert suite.combinations(steps.LabelEmbedding) == [(1_000,), (8_000,)]
+    assert len(suite.combinations(steps.BeamSearch)) == 6
+
+
+def test_asv_configuration():
+    configuration = json.loads((ROOT / "benchmarks" / "asv.conf.json").read_text())
+    assert (ROOT / "benchmarks" / configuration["benchmark_dir"] / "estimator.py").exists()
+    assert (ROOT / "benchmarks" / configuration["repo"] / "pyproject.toml").exists()
