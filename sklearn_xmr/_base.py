@@ -25,6 +25,7 @@ from sklearn_xmr.utils._validation import (
     check_allowed_labels,
     check_label_matrix,
     check_positive_int,
+    is_clean_csr,
 )
 
 #: Raised when the fitted state changes shape; a model of a newer format is refused.
@@ -380,6 +381,11 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
     # ------------------------------------------------------------------ helpers of the predictors
 
     def _check_query(self, X):
+        # What the full checks would let pass as it is, recognised in a few microseconds: for a single row
+        # they cost many times the search.
+        if hasattr(self, "_search") and not hasattr(self, "feature_names_in_"):
+            if is_clean_csr(X, self.n_features_in_):
+                return X
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
         return as_float32(X)

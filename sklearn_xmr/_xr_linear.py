@@ -48,6 +48,9 @@ class XRLinearClassifier(BaseXMRClassifier):
         positives. ``"tfn+man"``: both. A list has one entry per tree level.
     weight_threshold : float, default=0.1
         Weights of smaller absolute value are dropped after training. 0 keeps all.
+    weight_dtype : {"auto", "int16", "float32"}, default="auto"
+        How weights are stored. ``"int16"`` rounds them to 1/32767 of the largest weight of their siblings
+        and halves the model. ``"auto"`` does so in tree levels of more than 65,536 weights.
     beam_width : int, default=10
         Nodes kept per inner tree level, in prediction and for the rows of ``"man"``. Wider is more accurate
         and slower.
@@ -61,7 +64,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         ``predict`` returns the labels that score above it (multilabel y).
     tol : float or "auto", default="auto"
         Largest violation of optimality at which a node's solver stops, in units of the dual gradient.
-        ``"auto"`` is 0.1, at which rankings no longer change, and 1e-11 for tiny problems (at most 65,536
+        ``"auto"`` is 0.3, at which rankings no longer change, and 1e-11 for tiny problems (at most 65,536
         pairs of a row and a node), where precision is free. Below 1e-4 the solver computes in float64.
     max_iter : int, default=200
         Largest number of passes over a cluster's rows. Where `tol` is ``"auto"``, tiny problems may take
@@ -139,6 +142,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         "bias": [Interval(Real, 0, None, closed="left")],
         "negative_sampling": [str, list, tuple],
         "weight_threshold": [Interval(Real, 0, None, closed="left")],
+        "weight_dtype": [StrOptions({"auto", "int16", "float32"})],
         "beam_width": [Interval(Integral, 1, None, closed="left")],
         "score_transform": [str, list, tuple],
         "threshold": [Interval(Real, 0, 1, closed="both")],
@@ -160,6 +164,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         bias=1.0,
         negative_sampling="tfn",
         weight_threshold=0.1,
+        weight_dtype="auto",
         beam_width=10,
         score_transform="auto",
         threshold=0.5,
@@ -177,6 +182,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         self.bias = bias
         self.negative_sampling = negative_sampling
         self.weight_threshold = weight_threshold
+        self.weight_dtype = weight_dtype
         self.beam_width = beam_width
         self.score_transform = score_transform
         self.threshold = threshold
@@ -194,12 +200,12 @@ class XRLinearClassifier(BaseXMRClassifier):
         if self.ranker is not None:
             weights = fit_estimator_rankers(
                 X, problems, estimator=seeded_clone(self.ranker, seed), sample_weight=sample_weight,
-                weight_threshold=self.weight_threshold,
+                weight_threshold=self.weight_threshold, weight_dtype=self.weight_dtype,
             )  # fmt: skip
             return weights, 1, 0
         return fit_linear_rankers(
             X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
             positive_weight=self.positive_weight, negative_weight=self.negative_weight, bias=self.bias,
             tol=self.tol, max_iter=min(self.max_iter, MAX_INT32), weight_threshold=self.weight_threshold,
-            seed=seed,
+            weight_dtype=self.weight_dtype, seed=seed,
         )  # fmt: skip

@@ -6,43 +6,54 @@ its result depends on nothing but the row.
 """
 
 from cython.parallel cimport parallel, prange
-from libc.math cimport INFINITY, expf, fabsf, log1pf
+from libc.math cimport INFINITY, expf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+
+import numpy as np
 
 from sklearn_xmr.utils._ordered_keys cimport (
     key_identifier, key_score, pack_key, select_largest, sort_descending,
 )
 
-cdef enum:
-    IDENTITY = 0
-    SIGMOID = 1
-    HINGE = 2
+from sklearn_xmr.utils._simd import SIMD_VARIANT
 
 # The smallest normal float32: a label that was reached never scores 0, which a CSR would drop.
 cdef float LOG_SMALLEST = -87.33654
 
 
-cdef struct Chunks:
-    const int64_t* child_ptr
-    const int64_t* chunk_ptr
-    const int32_t* features
-    const int64_t* entry_ptr
-    const uint32_t* row_ptr
-    const uint16_t* short_slots  # one of the two is NULL
-    const uint32_t* wide_slots
-    const float* values
-    const float* intercepts
-    const int64_t* bucket_ptr
-    const uint8_t* bucket_shift
-    const uint32_t* buckets
-    const int32_t* identifiers   # label of each child, NULL: its own number
-    int32_t n_features
-    int64_t max_fan_out
-    int64_t n_children
-    int kind
-    int power
+cdef extern from "_chunk_scores.h" nogil:
+    ctypedef struct xmr_chunks
+    ctypedef void (*xmr_adder)(
+        const xmr_chunks*, int64_t, const int32_t*, const float*, int64_t, float*) noexcept
+    ctypedef void (*xmr_transformer)(const xmr_chunks*, float, float*, int64_t) noexcept
+    ctypedef struct xmr_chunks:
+        const int64_t* child_ptr
+        const int64_t* chunk_ptr
+        const int64_t* feature_ptr
+        const int32_t* features
+        const int64_t* entry_ptr
+        const uint32_t* row_ptr
+        const void* slots
+        const void* values
+        const float* scales
+        const float* intercepts
+        const int64_t* word_ptr
+        const uint64_t* words
+        const int64_t* bucket_ptr
+        const uint8_t* bucket_shift
+        const uint32_t* buckets
+        const int32_t* identifiers
+        int64_t max_fan_out
+        int64_t n_children
+        int kind
+        int power
+        xmr_adder add
+        xmr_transformer transform
+    void xmr_choose_functions(xmr_chunks* level, int variant, int value_size, int slot_size)
+    float xmr_log_sigmoid(float)
+    int XMR_IDENTITY
 
 
 cdef struct Mask:
@@ -63,168 +74,128 @@ cdef class LevelKernel:
         What to report for each child: labels at the lowest level; None for the child's number.
     """
 
-    cdef Chunks chunks
+    cdef xmr_chunks chunks
     cdef object owners  # keeps the arrays alive
 
     def __cinit__(self, weights, identifiers):
-        cdef const int64_t[::1] child_ptr = weights.child_ptr
-        cdef const int64_t[::1] chunk_ptr = weights.chunk_ptr
-        cdef const int32_t[::1] features = weights.features
-        cdef const int64_t[::1] entry_ptr = weights.entry_ptr
-        cdef const uint32_t[::1] row_ptr = weights.row_ptr
-        cdef const float[::1] values = weights.values
-        cdef const float[::1] intercepts = weights.intercepts
-        cdef const int64_t[::1] bucket_ptr = weights.bucket_ptr
-        cdef const uint8_t[::1] bucket_shift = weights.bucket_shift
-        cdef const uint32_t[::1] buckets = weights.buckets
-        cdef const int32_t[::1] labels
-        cdef const uint16_t[::1] short_slots
-        cdef const uint32_t[::1] wide_slots
+        cdef xmr_chunks* c = &self.chunks
         cdef int64_t i
         self.owners = (weights, identifiers)
-        self.chunks.child_ptr = &child_ptr[0]
-        self.chunks.chunk_ptr = &chunk_ptr[0]
-        self.chunks.features = &features[0] if features.shape[0] else NULL
-        self.chunks.entry_ptr = &entry_ptr[0]
-        self.chunks.row_ptr = &row_ptr[0]
-        self.chunks.short_slots = NULL
-        self.chunks.wide_slots = NULL
-        if weights.slots.dtype.itemsize == 2:
-            short_slots = weights.slots
-            self.chunks.short_slots = &short_slots[0] if short_slots.shape[0] else NULL
-        else:
-            wide_slots = weights.slots
-            self.chunks.wide_slots = &wide_slots[0] if wide_slots.shape[0] else NULL
-        self.chunks.values = &values[0] if values.shape[0] else NULL
-        self.chunks.intercepts = &intercepts[0]
-        self.chunks.bucket_ptr = &bucket_ptr[0]
-        self.chunks.bucket_shift = &bucket_shift[0]
-        self.chunks.buckets = &buckets[0]
-        self.chunks.identifiers = NULL
-        if identifiers is not None:
-            labels = identifiers
-            self.chunks.identifiers = &labels[0]
-        self.chunks.n_features = weights.n_features
-        self.chunks.n_children = intercepts.shape[0]
-        self.chunks.max_fan_out = 0
-        for i in range(child_ptr.shape[0] - 1):
-            self.chunks.max_fan_out = max(self.chunks.max_fan_out, child_ptr[i + 1] - child_ptr[i])
+        c.child_ptr = <const int64_t*> address(weights.child_ptr)
+        c.chunk_ptr = <const int64_t*> address(weights.chunk_ptr)
+        c.feature_ptr = <const int64_t*> address(weights.feature_ptr)
+        c.features = <const int32_t*> address(weights.features)
+        c.entry_ptr = <const int64_t*> address(weights.entry_ptr)
+        c.row_ptr = <const uint32_t*> address(weights.row_ptr)
+        c.slots = address(weights.slots)
+        c.values = address(weights.values)
+        c.scales = <const float*> address(weights.scales)
+        c.intercepts = <const float*> address(weights.intercepts)
+        c.word_ptr = <const int64_t*> address(weights.word_ptr)
+        c.words = <const uint64_t*> address(weights.words)
+        c.bucket_ptr = <const int64_t*> address(weights.bucket_ptr)
+        c.bucket_shift = <const uint8_t*> address(weights.bucket_shift)
+        c.buckets = <const uint32_t*> address(weights.buckets)
+        c.identifiers = NULL if identifiers is None else <const int32_t*> address(identifiers)
+        c.n_children = weights.intercepts.size
+        c.max_fan_out = 0
+        for i in range(weights.child_ptr.size - 1):
+            c.max_fan_out = max(c.max_fan_out, c.child_ptr[i + 1] - c.child_ptr[i])
+        xmr_choose_functions(c, SIMD_VARIANT, weights.values.itemsize, weights.slots.itemsize)
 
 
-cdef inline int64_t find_row(const Chunks* level, int64_t chunk, int32_t feature) noexcept nogil:
-    """Row of a feature within a chunk, -1 if it has none."""
-    cdef const int32_t* features = level.features + level.chunk_ptr[chunk]
-    cdef const uint32_t* bucket = (
-        level.buckets + level.bucket_ptr[chunk] + (feature >> level.bucket_shift[chunk]))
-    cdef int64_t low = bucket[0], high = bucket[1], middle
-    while high - low > 8:  # crowded bucket: features are not spread evenly over their numbers
-        middle = (low + high) >> 1
-        if features[middle] < feature:
-            low = middle + 1
-        else:
-            high = middle + 1
-    while low < high and features[low] < feature:
-        low += 1
-    return low if low < high and features[low] == feature else -1
-
-
-cdef inline void add_chunk(const Chunks* level, int64_t chunk, const int32_t* indices, const float* data,
-                           int64_t n, float* margins) noexcept nogil:
-    """Margins of a node's children: their intercepts plus the query times the chunk."""
-    cdef int64_t first_child = level.child_ptr[chunk]
-    cdef const uint32_t* row_ptr = level.row_ptr + level.chunk_ptr[chunk] + chunk
-    cdef int64_t base = level.entry_ptr[chunk], j, row, e
-    cdef float x
-    memcpy(margins, level.intercepts + first_child,
-           (level.child_ptr[chunk + 1] - first_child) * sizeof(float))
-    if level.chunk_ptr[chunk] == level.chunk_ptr[chunk + 1]:
-        return
-    for j in range(n):
-        row = find_row(level, chunk, indices[j])
-        if row < 0:
-            continue
-        x = data[j]
-        if level.short_slots != NULL:
-            for e in range(base + row_ptr[row], base + row_ptr[row + 1]):
-                margins[level.short_slots[e]] += x * level.values[e]
-        else:
-            for e in range(base + row_ptr[row], base + row_ptr[row + 1]):
-                margins[level.wide_slots[e]] += x * level.values[e]
-
-
-cdef inline float log_factor(float margin, int kind, int power) noexcept nogil:
-    """Log of the score transform; the margin itself for the identity."""
-    cdef float slack, result
-    cdef int _i
-    if kind == HINGE:
-        if margin >= 1:
-            return 0
-        slack = 1 - margin
-        result = slack
-        for _i in range(power - 1):
-            result = result * slack
-        return -result
-    if kind == SIGMOID:
-        return (margin if margin < 0 else 0) - log1pf(expf(-fabsf(margin)))
-    return margin
+cdef const void* address(array) except? NULL:
+    """Address of a contiguous array; the caller knows its dtype and keeps it alive."""
+    cdef const uint8_t[::1] view = array.view(np.uint8)
+    return &view[0] if view.shape[0] else NULL
 
 
 cdef inline float answer_score(float score, int kind) noexcept nogil:
     """Score handed out, in (0, 1]."""
-    if kind == IDENTITY:
-        score = log_factor(score, SIGMOID, 1)
+    if kind == XMR_IDENTITY:
+        score = xmr_log_sigmoid(score)
     return expf(max(score, LOG_SMALLEST))
 
 
 cdef int64_t search_row(
-    Chunks** levels, int n_levels, const Mask* masks, int64_t row, const int32_t* indices,
+    xmr_chunks** levels, int n_levels, const Mask* masks, int64_t row, const int32_t* indices,
     const float* data,
     int64_t n, int64_t beam_width, int64_t n_answers, uint64_t* keys, uint64_t* beam, float* margins,
 ) noexcept nogil:
-    """Search one row; leaves the ranked answers in `keys` and returns their number."""
-    cdef int64_t n_beam = 1, n_candidates = 0, i, j, child, first, last, width
+    """Search one row; leaves the ranked answers in `beam` and returns their number.
+
+    Beam nodes are taken best first. Once as many candidates as wanted are at hand, the weakest of them is a
+    floor: a candidate below it cannot get in, and as no factor exceeds 1, neither can any child of a node
+    whose own path score lies below it. The answer is the same as without the floor.
+    """
+    cdef int64_t n_beam = 1, n_candidates, i, first, last, width
     cdef int32_t node
-    cdef float path, score
-    cdef const Chunks* level
-    cdef const Mask* mask
-    cdef const int32_t* allowed
-    cdef const int32_t* allowed_end
+    cdef float path, floor
+    cdef const xmr_chunks* level
     cdef int t
     beam[0] = pack_key(0, 0)
     for t in range(n_levels):
         level = levels[t]
-        mask = &masks[t] if masks != NULL else NULL
+        width = n_answers if t == n_levels - 1 else beam_width
         n_candidates = 0
+        floor = -INFINITY
         for i in range(n_beam):
+            path = key_score(beam[i])
+            if path < floor and level.kind != XMR_IDENTITY:
+                break
             node = <int32_t> key_identifier(beam[i])
-            path = 0 if level.kind == IDENTITY else key_score(beam[i])
             first = level.child_ptr[node]
             last = level.child_ptr[node + 1]
-            add_chunk(level, node, indices, data, n, margins)
-            if mask != NULL:
-                j = 0 if mask.is_shared else row
-                allowed = mask.indices + mask.indptr[j]
-                allowed_end = mask.indices + mask.indptr[j + 1]
-                allowed = lower_bound(allowed, allowed_end, <int32_t> first)
-            for child in range(first, last):
-                if mask != NULL:
-                    if allowed == allowed_end or allowed[0] >= last:
-                        break
-                    if allowed[0] != child:
-                        continue
-                    allowed += 1
-                score = path + log_factor(margins[child - first], level.kind, level.power)
-                if score == -INFINITY:
-                    continue
-                keys[n_candidates] = pack_key(
-                    score, <uint32_t> (child if level.identifiers == NULL else level.identifiers[child]))
-                n_candidates += 1
-        width = n_answers if t == n_levels - 1 else beam_width
-        n_beam = min(width, n_candidates)
-        select_largest(keys, n_candidates, width)
+            level.add(level, node, indices, data, n, margins)
+            level.transform(level, path, margins, last - first)
+            if masks != NULL:
+                mark_forbidden(&masks[t], row, first, last, margins)
+            n_candidates = gather_candidates(level.identifiers, margins, first, last, floor, keys, n_candidates)
+            if n_candidates > width:
+                select_largest(keys, n_candidates, width)
+                n_candidates = width
+                floor = key_score(smallest(keys, width))
+        sort_descending(keys, n_candidates)
+        n_beam = n_candidates
         memcpy(beam, keys, n_beam * sizeof(uint64_t))
-    sort_descending(keys, n_beam)
     return n_beam
+
+
+cdef inline int64_t gather_candidates(
+    const int32_t* identifiers, const float* scores, int64_t first, int64_t last, float floor,
+    uint64_t* keys, int64_t n,
+) noexcept nogil:
+    """Append the children that score at least `floor`; returns the new number of candidates."""
+    cdef int64_t child
+    cdef float score
+    for child in range(first, last):
+        score = scores[child - first]
+        if score >= floor and score != -INFINITY:
+            keys[n] = pack_key(score, <uint32_t> (child if identifiers == NULL else identifiers[child]))
+            n += 1
+    return n
+
+
+cdef inline uint64_t smallest(const uint64_t* keys, int64_t n) noexcept nogil:
+    cdef uint64_t least = keys[0]
+    cdef int64_t i
+    for i in range(1, n):
+        least = min(least, keys[i])
+    return least
+
+
+cdef void mark_forbidden(
+    const Mask* mask, int64_t row, int64_t first, int64_t last, float* scores,
+) noexcept nogil:
+    """Score children that the mask does not allow -inf."""
+    cdef int64_t j = 0 if mask.is_shared else row, child
+    cdef const int32_t* end = mask.indices + mask.indptr[j + 1]
+    cdef const int32_t* allowed = lower_bound(mask.indices + mask.indptr[j], end, <int32_t> first)
+    for child in range(first, last):
+        if allowed < end and allowed[0] == child:
+            allowed += 1
+        else:
+            scores[child - first] = -INFINITY
 
 
 cdef inline const int32_t* lower_bound(
@@ -278,11 +249,12 @@ def beam_search_csr(
     """
     cdef int n_levels = len(levels), t
     cdef int64_t n_samples = indptr.shape[0] - 1, i, n_found, most = 1
+    beam_width = min(beam_width, <int64_t> 1 << 31)  # no level is wider; products stay in range
     cdef int64_t k = labels.shape[1], n_answers = k * max_copies
     cdef int64_t beam_size = max(beam_width, n_answers) + 1, widest = 1, width = 1
     cdef int kind
-    cdef Chunks tables[64]
-    cdef Chunks* pointers[64]
+    cdef xmr_chunks tables[64]
+    cdef xmr_chunks* pointers[64]
     cdef Mask mask_table[64]
     cdef Mask* mask_p = NULL
     cdef const int64_t[::1] mask_indptr
@@ -326,7 +298,7 @@ def beam_search_csr(
                 n_found = search_row(
                     pointers, n_levels, mask_p, i, indices_p + indptr[i], data_p + indptr[i],
                     indptr[i + 1] - indptr[i], beam_width, n_answers, keys, beam, margins)
-                write_answers(keys, n_found, kind, max_copies, &labels[i, 0], &scores[i, 0], k)
+                write_answers(beam, n_found, kind, max_copies, &labels[i, 0], &scores[i, 0], k)
         free(keys)
         free(beam)
         free(margins)

@@ -3,10 +3,15 @@
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_xmr.ranking._chunked_weights_fast import build_buckets
+from sklearn_xmr.ranking._chunked_weights_fast import build_buckets, build_words, list_word_features
 
 #: Aim for this many rows in a bucket of a chunk's feature directory.
 ROWS_PER_BUCKET = 2
+#: Features of one word of a chunk's bitmap; the other half of the word counts the rows before it.
+FEATURES_PER_WORD = 32
+#: Levels with at most this many weights stay in float32 when the dtype is "auto".
+SMALL_LEVEL = 2**16
+INT16_MAX = np.iinfo(np.int16).max
 
 
 class ChunkedWeights:
@@ -15,6 +20,11 @@ class ChunkedWeights:
     The chunk of a parent holds the weights of all its children. Its rows are the features that some
     child has a weight for, in ascending order; a row lists (slot, value) pairs, the slot being the
     child's number among its siblings. One look-up of a query's feature thus serves all siblings.
+
+    A feature is found in one of two ways, whichever takes less room. A chunk with many rows has a bitmap
+    over all features: each 64-bit word holds the bits of 32 features and the number of rows before them.
+    A chunk with few rows lists its features, with a directory: bucket ``feature >> shift`` starts at
+    that row of the chunk.
 
     Parameters
     ----------
@@ -28,7 +38,7 @@ class ChunkedWeights:
         Entries of each chunk.
     row_ptr : ndarray of shape (n_rows + n_parents,), dtype uint32
         For each chunk its rows' first entries and one end, counted from the chunk's first entry.
-    slots : ndarray of shape (n_entries,), dtype uint16 or uint32
+    slots : ndarray of shape (n_entries,), dtype uint8, uint16 or uint32
         Child of each entry.
     values : ndarray of shape (n_entries,), dtype float32
         Weight of each entry.
@@ -36,34 +46,47 @@ class ChunkedWeights:
         Intercept of each child; -inf for a child that had no positive row and is never predicted.
     n_features : int
         Number of features of X.
+    dtype : {"auto", "int16", "float32"}, default="float32"
+        How values are stored. ``"int16"`` rounds them to multiples of 1/32767 of their chunk's largest.
 
     Attributes
     ----------
-    bucket_ptr, bucket_shift, buckets : ndarray
-        Directory of each chunk: bucket ``feature >> shift`` starts at that row of the chunk. A look-up
-        is one read of the directory and a walk over a row or two.
+    scales : ndarray of shape (n_parents,), dtype float32
+        A weight is its stored value times its chunk's scale.
+    word_ptr, words, feature_ptr, bucket_ptr, bucket_shift, buckets : ndarray
+        Bitmaps; lists of features and their directories.
     """
 
     def __init__(self, child_ptr, chunk_ptr, features, entry_ptr, row_ptr, slots, values, intercepts,
-                 n_features):  # fmt: skip
+                 n_features, dtype="float32"):  # fmt: skip
         self.child_ptr = child_ptr
         self.chunk_ptr = chunk_ptr
-        self.features = features
         self.entry_ptr = entry_ptr
         self.row_ptr = row_ptr
         self.slots = slots
-        self.values = values
         self.intercepts = intercepts
         self.n_features = n_features
-        n_rows = np.maximum(np.diff(chunk_ptr), 1)
-        width = np.maximum(n_features * ROWS_PER_BUCKET // n_rows, 1)
+        if dtype == "auto":
+            dtype = "float32" if values.size <= SMALL_LEVEL else "int16"
+        self.values, self.scales = _store_values(values, entry_ptr, dtype)
+        self._index_features(features)
+
+    def _index_features(self, features):
+        n_rows = np.diff(self.chunk_ptr)
+        n_words = -(-self.n_features // FEATURES_PER_WORD)
+        has_words = n_rows >= n_words  # 8 bytes a word or 8 bytes a row, directory included
+        self.word_ptr = _pointers(np.where(has_words, n_words, 0))
+        self.words = build_words(self.chunk_ptr, features, self.word_ptr)
+        self.feature_ptr = _pointers(np.where(has_words, 0, n_rows))
+        self.features = features[np.repeat(~has_words, n_rows)]
+        width = np.maximum(self.n_features * ROWS_PER_BUCKET // np.maximum(n_rows, 1), 1)
         self.bucket_shift = np.floor(np.log2(width)).astype(np.uint8)
-        n_buckets = (max(n_features - 1, 0) >> self.bucket_shift.astype(np.int64)) + 1
-        self.bucket_ptr = np.concatenate([[0], np.cumsum(n_buckets + 1)]).astype(np.int64)
-        self.buckets = build_buckets(chunk_ptr, features, self.bucket_ptr, self.bucket_shift)
+        n_buckets = (max(self.n_features - 1, 0) >> self.bucket_shift.astype(np.int64)) + 1
+        self.bucket_ptr = _pointers(np.where(has_words, 0, n_buckets + 1))
+        self.buckets = build_buckets(self.feature_ptr, self.features, self.bucket_ptr, self.bucket_shift)
 
     @classmethod
-    def from_csc(cls, weights, intercepts, child_ptr):
+    def from_csc(cls, weights, intercepts, child_ptr, dtype="float32"):
         """Chunk a weight matrix.
 
         Parameters
@@ -72,6 +95,7 @@ class ChunkedWeights:
             One column per child.
         intercepts : array-like of shape (n_children,)
         child_ptr : ndarray of shape (n_parents + 1,)
+        dtype : {"auto", "int16", "float32"}, default="float32"
 
         Returns
         -------
@@ -101,25 +125,29 @@ class ChunkedWeights:
             feature[rows].astype(np.int32),
             entry_ptr,
             row_ptr.astype(np.uint32),
-            (child - child_ptr[parent]).astype(np.uint16 if fan_outs.max() <= 65536 else np.uint32),
+            (child - child_ptr[parent]).astype(slot_dtype(fan_outs.max())),
             values.astype(np.float32),
             np.asarray(intercepts, dtype=np.float32),
             weights.shape[0],
+            dtype,
         )
+
+    def row_features(self):
+        """Feature of each row, ndarray of shape (n_rows,), dtype int32."""
+        return list_word_features(self.chunk_ptr, self.word_ptr, self.words, self.feature_ptr, self.features)
 
     def to_csc(self):
         """The weights as a csc_array of shape (n_features, n_children), dtype float32."""
-        chunk_sizes = np.diff(self.chunk_ptr)
         # row_ptr has one end per chunk between the rows of two chunks; drop the step across it
+        n_chunks = self.chunk_ptr.size - 1
         lengths = np.delete(
-            np.diff(self.row_ptr.astype(np.int64)), (self.chunk_ptr[1:-1] + np.arange(chunk_sizes.size - 1))
+            np.diff(self.row_ptr.astype(np.int64)), self.chunk_ptr[1:-1] + np.arange(n_chunks - 1)
         )
-        features = np.repeat(self.features, lengths)
-        first_child = np.repeat(self.child_ptr[:-1], np.diff(self.entry_ptr))
-        columns = first_child + self.slots
-        matrix = sp.csc_array(
-            (self.values, (features, columns)), shape=(self.n_features, self.intercepts.size)
-        )
+        features = np.repeat(self.row_features(), lengths)
+        n_entries = np.diff(self.entry_ptr)
+        columns = np.repeat(self.child_ptr[:-1], n_entries) + self.slots
+        values = self.values * np.repeat(self.scales, n_entries)
+        matrix = sp.csc_array((values, (features, columns)), shape=(self.n_features, self.intercepts.size))
         matrix.sort_indices()
         return matrix
 
@@ -127,3 +155,24 @@ class ChunkedWeights:
     def nbytes(self):
         """Bytes of all arrays."""
         return sum(array.nbytes for array in vars(self).values() if isinstance(array, np.ndarray))
+
+
+def slot_dtype(max_fan_out):
+    """Smallest dtype that numbers the children of a node."""
+    return np.uint8 if max_fan_out <= 2**8 else np.uint16 if max_fan_out <= 2**16 else np.uint32
+
+
+def _pointers(sizes):
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _store_values(values, entry_ptr, dtype):
+    n_entries = np.diff(entry_ptr)
+    if dtype == "float32":
+        return values, np.ones(n_entries.size, dtype=np.float32)
+    largest = np.ones(n_entries.size, dtype=np.float32)
+    filled = n_entries > 0
+    if values.size:
+        largest[filled] = np.maximum.reduceat(np.abs(values), entry_ptr[:-1][filled])
+    scales = largest / np.float32(INT16_MAX)
+    return np.rint(values / np.repeat(scales, n_entries)).astype(np.int16), scales

@@ -4,16 +4,15 @@ See the class for the layout.
 """
 
 from cython.parallel cimport parallel, prange
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 import numpy as np
 
 
-def build_buckets(const int64_t[::1] chunk_ptr, const int32_t[::1] features, const int64_t[::1] bucket_ptr,
-                  const uint8_t[::1] bucket_shift):
-    """First row of each bucket of each chunk.
+def build_words(const int64_t[::1] chunk_ptr, const int32_t[::1] features, const int64_t[::1] word_ptr):
+    """Bitmaps of the chunks that have one.
 
     Parameters
     ----------
@@ -21,8 +20,60 @@ def build_buckets(const int64_t[::1] chunk_ptr, const int32_t[::1] features, con
         Rows of each chunk.
     features : (n_rows,)
         Ascending within a chunk.
+    word_ptr : (n_chunks + 1,)
+        Words of each chunk; none where the chunk has no bitmap.
+
+    Returns
+    -------
+    words : ndarray of shape (word_ptr[-1],), dtype uint64
+        Low half: one bit for each of 32 features. High half: rows before them.
+    """
+    cdef int64_t n_chunks = chunk_ptr.shape[0] - 1, c, row, w, first, n_rows
+    cdef uint64_t[::1] words = np.zeros(word_ptr[n_chunks], dtype=np.uint64)
+    for c in range(n_chunks):
+        first = chunk_ptr[c]
+        n_rows = chunk_ptr[c + 1] - first
+        row = 0
+        for w in range(word_ptr[c + 1] - word_ptr[c]):
+            words[word_ptr[c] + w] = <uint64_t> row << 32
+            while row < n_rows and features[first + row] >> 5 == w:
+                words[word_ptr[c] + w] |= <uint64_t> 1 << (features[first + row] & 31)
+                row += 1
+    return np.asarray(words)
+
+
+def list_word_features(
+    const int64_t[::1] chunk_ptr, const int64_t[::1] word_ptr, const uint64_t[::1] words,
+    const int64_t[::1] feature_ptr, const int32_t[::1] listed,
+):
+    """Feature of every row, from bitmaps and lists."""
+    cdef int64_t n_chunks = chunk_ptr.shape[0] - 1, c, row = 0, w, i
+    cdef int bit
+    cdef int32_t[::1] features = np.empty(chunk_ptr[n_chunks], dtype=np.int32)
+    for c in range(n_chunks):
+        for w in range(word_ptr[c + 1] - word_ptr[c]):
+            for bit in range(32):
+                if words[word_ptr[c] + w] >> bit & 1:
+                    features[row] = <int32_t> (32 * w + bit)
+                    row += 1
+        for i in range(feature_ptr[c], feature_ptr[c + 1]):
+            features[row] = listed[i]
+            row += 1
+    return np.asarray(features)
+
+
+def build_buckets(const int64_t[::1] feature_ptr, const int32_t[::1] features,
+                  const int64_t[::1] bucket_ptr, const uint8_t[::1] bucket_shift):
+    """First row of each bucket of each chunk that lists its features.
+
+    Parameters
+    ----------
+    feature_ptr : (n_chunks + 1,)
+        Listed features of each chunk.
+    features : (n_listed,)
+        Ascending within a chunk.
     bucket_ptr : (n_chunks + 1,)
-        Room of each chunk in the result: its number of buckets and one end.
+        Room of each chunk in the result: its number of buckets and one end; none for a bitmap.
     bucket_shift : (n_chunks,)
         A feature's bucket is ``feature >> shift``.
 
@@ -31,14 +82,13 @@ def build_buckets(const int64_t[::1] chunk_ptr, const int32_t[::1] features, con
     buckets : ndarray of shape (bucket_ptr[-1],), dtype uint32
         Row numbers within the chunk.
     """
-    cdef int64_t n_chunks = chunk_ptr.shape[0] - 1, c, row, first, n_rows, b, n_buckets
+    cdef int64_t n_chunks = feature_ptr.shape[0] - 1, c, row, first, n_rows, b
     cdef uint32_t[::1] buckets = np.empty(bucket_ptr[n_chunks], dtype=np.uint32)
     for c in range(n_chunks):
-        first = chunk_ptr[c]
-        n_rows = chunk_ptr[c + 1] - first
-        n_buckets = bucket_ptr[c + 1] - bucket_ptr[c]
+        first = feature_ptr[c]
+        n_rows = feature_ptr[c + 1] - first
         row = 0
-        for b in range(n_buckets):
+        for b in range(bucket_ptr[c + 1] - bucket_ptr[c]):
             while row < n_rows and (features[first + row] >> bucket_shift[c]) < b:
                 row += 1
             buckets[bucket_ptr[c] + b] = <uint32_t> row
@@ -47,7 +97,7 @@ def build_buckets(const int64_t[::1] chunk_ptr, const int32_t[::1] features, con
 
 cdef int64_t merge_blocks(
     const Block* blocks, int64_t n_blocks, int64_t* cursors, int32_t* features, uint32_t* row_ptr,
-    uint16_t* short_slots, uint32_t* wide_slots, float* values,
+    void* slots, int slot_size, float* values,
 ) noexcept nogil:
     """Merge a cluster's blocks by feature; returns the number of rows, writes where `features` is given."""
     cdef int64_t n_rows = 0, n_entries = 0, b
@@ -67,10 +117,12 @@ cdef int64_t merge_blocks(
         for b in range(n_blocks):
             while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
                 if features != NULL:
-                    if short_slots != NULL:
-                        short_slots[n_entries] = <uint16_t> blocks[b].slots[cursors[b]]
+                    if slot_size == 1:
+                        (<uint8_t*> slots)[n_entries] = <uint8_t> blocks[b].slots[cursors[b]]
+                    elif slot_size == 2:
+                        (<uint16_t*> slots)[n_entries] = <uint16_t> blocks[b].slots[cursors[b]]
                     else:
-                        wide_slots[n_entries] = <uint32_t> blocks[b].slots[cursors[b]]
+                        (<uint32_t*> slots)[n_entries] = <uint32_t> blocks[b].slots[cursors[b]]
                     values[n_entries] = blocks[b].values[cursors[b]]
                 n_entries += 1
                 cursors[b] += 1
@@ -79,7 +131,7 @@ cdef int64_t merge_blocks(
         n_rows += 1
 
 
-cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr, int widest,
+cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr, int slot_size,
                      int n_threads):
     """Chunks of one level from the blocks of its tasks."""
     cdef int64_t n_parents = task_ptr.shape[0] - 1, k, b, first, n_blocks, total
@@ -102,7 +154,7 @@ cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t
                 for b in range(first, first + n_blocks):
                     total = total + blocks[b].n_entries
                 n_entries[k] = total
-                n_rows[k] = merge_blocks(blocks + first, n_blocks, cursors, NULL, NULL, NULL, NULL, NULL)
+                n_rows[k] = merge_blocks(blocks + first, n_blocks, cursors, NULL, NULL, NULL, 0, NULL)
         free(cursors)
     if failure:
         raise MemoryError
@@ -112,15 +164,12 @@ cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t
     cdef int64_t[::1] chunk_ptr = np.concatenate([[0], np.cumsum(n_rows)])
     cdef int64_t[::1] entry_ptr = np.concatenate([[0], np.cumsum(n_entries)])
     cdef int64_t all_rows = chunk_ptr[n_parents], all_entries = entry_ptr[n_parents]
-    cdef bint is_wide = widest > 65536
     # one element more than needed, so that the address of the first one always exists
     cdef int32_t[::1] features = np.empty(all_rows + 1, dtype=np.int32)
     cdef uint32_t[::1] row_ptr = np.empty(all_rows + n_parents, dtype=np.uint32)
     cdef float[::1] values = np.empty(all_entries + 1, dtype=np.float32)
-    cdef uint16_t[::1] short_view = np.empty(1 if is_wide else all_entries + 1, dtype=np.uint16)
-    cdef uint32_t[::1] wide_view = np.empty(all_entries + 1 if is_wide else 1, dtype=np.uint32)
-    cdef uint16_t* short_slots = NULL if is_wide else &short_view[0]
-    cdef uint32_t* wide_slots = &wide_view[0] if is_wide else NULL
+    # bytes; the caller views them as numbers of slot_size bytes
+    cdef uint8_t[::1] slots = np.empty((all_entries + 1) * slot_size, dtype=np.uint8)
     with nogil, parallel(num_threads=n_threads):
         cursors = <int64_t*> malloc(most * sizeof(int64_t))
         for k in prange(n_parents, schedule="dynamic", chunksize=1):
@@ -131,15 +180,13 @@ cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t
                 merge_blocks(
                     blocks + first, task_ptr[k + 1] * blocks_per_task - first, cursors,
                     &features[chunk_ptr[k]], &row_ptr[chunk_ptr[k] + k],
-                    short_slots + entry_ptr[k] if short_slots != NULL else NULL,
-                    wide_slots + entry_ptr[k] if wide_slots != NULL else NULL,
+                    &slots[entry_ptr[k] * slot_size], slot_size,
                     &values[entry_ptr[k]],
                 )
         free(cursors)
     if failure:
         raise MemoryError
-    slots = np.asarray(wide_view) if is_wide else np.asarray(short_view)
     return (
         np.asarray(chunk_ptr), np.asarray(features)[:all_rows], np.asarray(entry_ptr), np.asarray(row_ptr),
-        slots[:all_entries], np.asarray(values)[:all_entries],
+        np.asarray(slots)[:all_entries * slot_size], np.asarray(values)[:all_entries],
     )

@@ -374,6 +374,7 @@ def solve_label_tree(
     const int32_t[::1] task_size,
     const int64_t[::1] task_order,
     dict settings,
+    slot_dtype,
     int n_threads,
 ):
     """Solve every task and assemble the chunks of each level.
@@ -397,6 +398,8 @@ def solve_label_tree(
         Order in which the tasks start.
     settings : dict
         loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, accepted_tol, threshold, seed.
+    slot_dtype : callable
+        Dtype of child numbers for a largest fan-out.
     n_threads : int
 
     Returns
@@ -491,11 +494,11 @@ def solve_label_tree(
             n_parents = len(levels[i][6]) - 1
             parents = np.asarray(task_parent)[first_task[i]:first_task[i + 1]]
             task_ptr = first_task[i] + np.searchsorted(parents, np.arange(n_parents + 1))
-            widest = int(np.diff(levels[i][6]).max())
+            dtype = np.dtype(slot_dtype(np.diff(levels[i][6]).max()))
+            chunk_ptr, features, entry_ptr, entry_rows, slots, values = assemble_chunks(
+                blocks, blocks_per_task, task_ptr.astype(np.int64), dtype.itemsize, n_threads)
             chunks.append(
-                (*assemble_chunks(blocks, blocks_per_task, task_ptr.astype(np.int64), widest, n_threads),
-                 all_intercepts[i])
-            )
+                (chunk_ptr, features, entry_ptr, entry_rows, slots.view(dtype), values, all_intercepts[i]))
         return chunks, int(np.max(n_iter)), int(np.sum(n_unconverged))
     finally:
         if blocks != NULL:

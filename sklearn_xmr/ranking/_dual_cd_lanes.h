@@ -277,7 +277,7 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int
             REAL upper = (REAL)(positive ? p->cost_positive : p->cost_negative) * cost;
             REAL gradient, margin = y * z[k / PER_V][k % PER_V];
             REAL next = FN(log_loss_step)(*a, upper, q, margin, inner_tol, &gradient);
-            if (fabs(gradient) > pg_max[k]) pg_max[k] = fabs(gradient);
+            if (!(fabs(gradient) <= pg_max[k])) pg_max[k] = fabs(gradient);
             delta[k / PER_V][k % PER_V] = (next - *a) * y;
             *a = next;
         }
@@ -310,7 +310,7 @@ static xmr_outcome FN(solve_log_loss)(const xmr_problem *p, xmr_workspace *ws) {
         xmr_shuffle(ws->order, p->n_rows, &state);
         FN(log_loss_pass)(p, ws, live, pg_max);
         for (int k = 0; k < p->n_lanes; k++)
-            if (live[k] && pg_max[k] < p->tol) {
+            if (live[k] && (pg_max[k] < p->tol || !isfinite(pg_max[k]))) { /* overflow: nothing to wait for */
                 live[k] = 0;
                 n_live--;
             }

@@ -8,7 +8,7 @@ from sklearn.utils.validation import has_fit_parameter
 from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
 
 
-def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_threshold):
+def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_threshold, weight_dtype):
     """Fit a clone of a linear classifier for every node.
 
     Parameters
@@ -21,6 +21,8 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
     sample_weight : ndarray of shape (n_samples,) or None
     weight_threshold : float
         Weights smaller in absolute value are dropped.
+    weight_dtype : {"auto", "int16", "float32"}
+        How the weights are stored.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
                 coef = np.where(np.abs(coef) >= weight_threshold, coef, 0)
                 columns.append(sp.csc_array(coef.reshape(-1, 1)))
         stacked = sp.csc_array(sp.hstack(columns, format="csc"))
-        weights.append(ChunkedWeights.from_csc(stacked, intercepts, problem.child_ptr))
+        weights.append(ChunkedWeights.from_csc(stacked, intercepts, problem.child_ptr, weight_dtype))
     return weights
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
+from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, slot_dtype
 from sklearn_xmr.ranking._dual_cd_fast import solve_label_tree
 from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
@@ -49,7 +49,7 @@ class LevelProblem:
 
 def fit_linear_rankers(
     X, problems, *, sample_weight, loss, C, positive_weight, negative_weight, bias, tol, max_iter,
-    weight_threshold, seed,
+    weight_threshold, weight_dtype, seed,
 ):  # fmt: skip
     """Solve every node's one-vs-rest problem.
 
@@ -72,6 +72,8 @@ def fit_linear_rankers(
         Passes over a cluster's rows; more where `tol` is "auto" and the problem tiny.
     weight_threshold : float
         Weights smaller in absolute value are dropped; intercepts are kept.
+    weight_dtype : {"auto", "int16", "float32"}
+        How the weights are stored.
     seed : int
         Of the order in which rows are visited.
 
@@ -96,8 +98,8 @@ def fit_linear_rankers(
     squares = np.concatenate([[0.0], np.cumsum(np.square(data, dtype=np.float64))])
     levels, tasks, costs = [], [], []
     for t, problem in enumerate(problems):
-        row_ptr, rows = as_kernel_csc(problem.rows)
-        flags = sp.csc_array(problem.rows).data
+        by_parent = sp.csc_array(problem.rows)
+        row_ptr, rows, flags = *as_kernel_csc(by_parent), by_parent.data
         members = None if np.all(flags == 1) else (flags == 1).astype(np.uint8)
         positive_ptr, positives = as_kernel_csc(problem.positives)
         order, starts, sizes, parents = _tasks_of_level(problem.child_ptr, np.diff(positive_ptr))
@@ -131,10 +133,11 @@ def fit_linear_rankers(
         size.astype(np.int32),
         np.argsort(-np.concatenate(costs), kind="stable"),
         settings,
+        slot_dtype,
         effective_n_threads(),
     )
     weights = [
-        ChunkedWeights(problem.child_ptr, *chunk, n_features=X.shape[1])
+        ChunkedWeights(problem.child_ptr, *chunk, n_features=X.shape[1], dtype=weight_dtype)
         for problem, chunk in zip(problems, chunks, strict=True)
     ]
     return weights, n_iter, n_unconverged

@@ -1,6 +1,7 @@
 """Score transforms: from a node's margin to its factor of the path score."""
 
 import re
+from functools import lru_cache
 
 #: Codes of the kernels (matching/_beam_search_fast.pyx).
 IDENTITY, SIGMOID, HINGE = 0, 1, 2
@@ -36,6 +37,11 @@ def resolve_score_transform(score_transform, n_levels):
             f"score_transform must be one name or one per level, got {len(names)} names for {n_levels} "
             "level(s)."
         )
+    return _codes(tuple(names))
+
+
+@lru_cache(maxsize=64)
+def _codes(names):
     codes = []
     for name in names:
         if name not in SCORE_TRANSFORMS:
@@ -48,6 +54,6 @@ def resolve_score_transform(score_transform, n_levels):
     if "identity" in names and set(names[names.index("identity") :]) != {"identity"}:
         raise ValueError(
             "score_transform must not return from 'identity' to another transform further down, "
-            f"got {names}."
+            f"got {list(names)}."
         )
     return codes

@@ -13,13 +13,13 @@ enum { XMR_BASELINE = 0, XMR_AVX2 = 1, XMR_AVX512 = 2, XMR_N_VARIANTS = 3 };
 #define XMR_PRAGMA(x) _Pragma(#x)
 #ifdef __clang__
 #define XMR_TARGET_BEGIN_AVX2 \
-    XMR_PRAGMA(clang attribute push(__attribute__((target("avx2"))), apply_to = function))
+    XMR_PRAGMA(clang attribute push(__attribute__((target("avx2,popcnt"))), apply_to = function))
 #define XMR_TARGET_BEGIN_AVX512                                                          \
     XMR_PRAGMA(clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))), \
                                     apply_to = function))
 #define XMR_TARGET_END XMR_PRAGMA(clang attribute pop)
 #else
-#define XMR_TARGET_BEGIN_AVX2 XMR_PRAGMA(GCC push_options) XMR_PRAGMA(GCC target("avx2"))
+#define XMR_TARGET_BEGIN_AVX2 XMR_PRAGMA(GCC push_options) XMR_PRAGMA(GCC target("avx2,popcnt"))
 #define XMR_TARGET_BEGIN_AVX512 \
     XMR_PRAGMA(GCC push_options) \
     XMR_PRAGMA(GCC target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))
@@ -32,7 +32,7 @@ static inline int xmr_best_variant(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         return XMR_AVX512;
-    if (__builtin_cpu_supports("avx2")) return XMR_AVX2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return XMR_AVX2;
     return XMR_BASELINE;
 }
 #else

@@ -5,6 +5,8 @@ import numbers
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_xmr.utils._csr_fast import is_clean
+
 MAX_INT32 = np.iinfo(np.int32).max
 
 
@@ -92,6 +94,31 @@ def check_column_indices(X, name):
     if unsigned.size and unsigned.max() >= X.shape[1]:
         wrong = X.indices[np.argmax(unsigned >= X.shape[1])]
         raise ValueError(f"{name} must have column indices in [0, {X.shape[1]}), got {wrong}.")
+
+
+def is_clean_csr(X, n_columns):
+    """Whether X is a CSR matrix that the kernels can read as it is.
+
+    Parameters
+    ----------
+    X : object
+    n_columns : int
+
+    Returns
+    -------
+    clean : bool
+        True for a float32 CSR matrix or array with int32 column indices, `n_columns` columns, at least one
+        row, nothing out of range and only finite values.
+    """
+    return (
+        isinstance(X, sp.csr_matrix | sp.csr_array)
+        and X.data.dtype == np.float32
+        and X.indices.dtype == np.int32
+        and X.ndim == 2
+        and X.shape[1] == n_columns
+        and X.shape[0] > 0
+        and is_clean(X.indptr, X.indices, X.data, n_columns)
+    )
 
 
 def as_array(values, name):

@@ -11,9 +11,9 @@ from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.integers(1, 80),
+    st.integers(1, 300),
     st.lists(st.integers(1, 9), min_size=1, max_size=6),
-    st.floats(0, 1),
+    st.sampled_from([0.0, 0.002, 0.01, 0.03, 0.2, 1.0]),
     st.integers(0, 2**31),
 )
 def test_round_trip_and_layout(n_features, fan_outs, density, seed):
@@ -24,18 +24,51 @@ def test_round_trip_and_layout(n_features, fan_outs, density, seed):
     )
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(child_ptr[-1]), child_ptr)
     np.testing.assert_array_equal(chunked.to_csc().toarray(), matrix.toarray())
+    row_features = chunked.row_features()
     for chunk in range(len(fan_outs)):
-        features = chunked.features[chunked.chunk_ptr[chunk] : chunked.chunk_ptr[chunk + 1]]
-        assert np.all(np.diff(features) > 0)
-        # the directory sends every feature to the rows that can hold it
-        shift = chunked.bucket_shift[chunk]
+        features = row_features[chunked.chunk_ptr[chunk] : chunked.chunk_ptr[chunk + 1]].tolist()
+        assert features == sorted(set(features))
+        words = chunked.words[chunked.word_ptr[chunk] : chunked.word_ptr[chunk + 1]].tolist()
+        listed = chunked.features[chunked.feature_ptr[chunk] : chunked.feature_ptr[chunk + 1]].tolist()
         buckets = chunked.buckets[chunked.bucket_ptr[chunk] : chunked.bucket_ptr[chunk + 1]]
+        assert bool(words) == (not listed and buckets.size == 0) == (8 * len(features) >= n_features / 4)
         for feature in range(n_features):
-            rows = np.arange(buckets[feature >> shift], buckets[(feature >> shift) + 1])
-            assert (feature in features) == (feature in features[rows])
+            if words:  # the bit tells whether the row exists, the word's count and the bits below where it is
+                word, bit = words[feature // 32], feature % 32
+                row = (word >> 32) + bin(word & ((1 << bit) - 1)).count("1")
+                assert (word >> bit & 1) == (feature in features)
+                assert feature not in features or features[row] == feature
+            else:  # the directory sends every feature to the rows that can hold it
+                bucket = feature >> int(chunked.bucket_shift[chunk])
+                rows = range(buckets[bucket], buckets[bucket + 1])
+                assert (feature in features) == (feature in [listed[row] for row in rows])
 
 
-@pytest.mark.parametrize("n_children, dtype", [(65536, np.uint16), (65537, np.uint32)])
+def test_int16_rounds_to_the_largest_of_the_chunk():
+    rng = np.random.default_rng(0)
+    child_ptr = np.array([0, 4, 5, 9])
+    dense = rng.normal(size=(50, 9)) * np.repeat([1.0, 0.0, 100.0], [4, 1, 4])
+    exact = sp.csc_array(dense.astype(np.float32))
+    chunked = ChunkedWeights.from_csc(exact, np.zeros(9), child_ptr, dtype="int16")
+    assert chunked.values.dtype == np.int16
+    error = np.abs(chunked.to_csc().toarray() - exact.toarray())
+    for start, end in ((0, 4), (5, 9)):
+        step = np.abs(dense[:, start:end]).max() / 32767
+        assert 0.2 * step < error[:, start:end].max() <= 0.51 * step
+    assert error[:, 4].max() == 0
+
+
+def test_small_levels_stay_exact():
+    matrix = sp.random_array((400, 200), density=0.9, rng=np.random.default_rng(0), format="csc")
+    for n_children, dtype in ((150, np.float32), (200, np.int16)):
+        chunked = ChunkedWeights.from_csc(
+            matrix[:, :n_children], np.zeros(n_children), np.array([0, n_children]), dtype="auto"
+        )
+        assert (chunked.values.size > 2**16) == (dtype is np.int16)
+        assert chunked.values.dtype == dtype
+
+
+@pytest.mark.parametrize("n_children, dtype", [(256, np.uint8), (257, np.uint16), (65536, np.uint16), (65537, np.uint32)])
 def test_slots_take_the_smallest_type(n_children, dtype):
     matrix = sp.csc_array(([1.0], ([0], [n_children - 1])), shape=(2, n_children))
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(n_children), np.array([0, n_children]))

@@ -23,6 +23,7 @@ DEFAULTS = {
     "tol": 1e-9,
     "max_iter": 5000,
     "weight_threshold": 0.0,
+    "weight_dtype": "float32",
     "seed": 0,
 }
 

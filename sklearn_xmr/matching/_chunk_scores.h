@@ -1,0 +1,172 @@
+/* Margins of a node's children: the product of a query with a chunk of weights.
+ *
+ * One function per instruction set and pair of entry types, chosen when a level is opened. All of them add
+ * in the order of the query's features, so they give the same bits. */
+#ifndef XMR_CHUNK_SCORES_H
+#define XMR_CHUNK_SCORES_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../utils/_simd.h"
+
+struct xmr_chunks;
+
+/* margins[child] = intercept + sum over the query's features. */
+typedef void (*xmr_adder)(const struct xmr_chunks *level, int64_t chunk, const int32_t *indices, const float *data,
+                          int64_t n, float *margins);
+typedef void (*xmr_transformer)(const struct xmr_chunks *level, float path, float *margins, int64_t n);
+
+/* A level of ChunkedWeights; see that class for the layout. */
+typedef struct xmr_chunks {
+    const int64_t *child_ptr;
+    const int64_t *chunk_ptr;
+    const int64_t *feature_ptr;
+    const int32_t *features;
+    const int64_t *entry_ptr;
+    const uint32_t *row_ptr;
+    const void *slots;
+    const void *values;
+    const float *scales;
+    const float *intercepts;
+    const int64_t *word_ptr; /* a chunk without words is looked up through its buckets */
+    const uint64_t *words;
+    const int64_t *bucket_ptr;
+    const uint8_t *bucket_shift;
+    const uint32_t *buckets;
+    const int32_t *identifiers; /* label of each child, NULL: its own number */
+    int64_t max_fan_out;
+    int64_t n_children;
+    int kind, power; /* score transform */
+    xmr_adder add;
+    xmr_transformer transform;
+} xmr_chunks;
+
+/* Row of a feature within a chunk that has buckets, -1 if it has none. */
+static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t *bucket, int32_t feature) {
+    int64_t low = bucket[0], high = bucket[1];
+    while (high - low > 8) { /* crowded: features are not spread evenly over their numbers */
+        int64_t middle = (low + high) >> 1;
+        if (features[middle] < feature)
+            low = middle + 1;
+        else
+            high = middle + 1;
+    }
+    while (low < high && features[low] < feature) low++;
+    return low < high && features[low] == feature ? low : -1;
+}
+
+#define XMR_ADD_ROW(SLOT, VALUE)                                                                    \
+    for (uint32_t e = row_ptr[row]; e < row_ptr[row + 1]; e++)                                      \
+        margins[((const SLOT *)slots)[e]] += x * (float)((const VALUE *)values)[e];
+
+#define XMR_DEFINE_ADDER(NAME, SLOT, VALUE)                                                         \
+    static void NAME(const xmr_chunks *level, int64_t chunk, const int32_t *indices,                \
+                     const float *data, int64_t n, float *margins) {                                \
+        const int64_t first = level->child_ptr[chunk];                                              \
+        const uint32_t *row_ptr = level->row_ptr + level->chunk_ptr[chunk] + chunk;                 \
+        const SLOT *slots = (const SLOT *)level->slots + level->entry_ptr[chunk];                   \
+        const VALUE *values = (const VALUE *)level->values + level->entry_ptr[chunk];               \
+        const float scale = level->scales[chunk];                                                   \
+        memcpy(margins, level->intercepts + first,                                                  \
+               (size_t)(level->child_ptr[chunk + 1] - first) * sizeof(float));                      \
+        if (level->word_ptr[chunk + 1] > level->word_ptr[chunk]) {                                  \
+            const uint64_t *words = level->words + level->word_ptr[chunk];                          \
+            for (int64_t j = 0; j < n; j++) {                                                       \
+                uint64_t word = words[indices[j] >> 5];                                             \
+                uint32_t bit = (uint32_t)1 << (indices[j] & 31);                                    \
+                if (!(word & bit)) continue;                                                        \
+                uint32_t row = (uint32_t)(word >> 32) +                                             \
+                               (uint32_t)__builtin_popcount((uint32_t)word & (bit - 1));            \
+                float x = data[j] * scale;                                                          \
+                XMR_ADD_ROW(SLOT, VALUE)                                                            \
+            }                                                                                       \
+            return;                                                                                 \
+        }                                                                                           \
+        const int32_t *features = level->features + level->feature_ptr[chunk];                      \
+        const uint32_t *buckets = level->buckets + level->bucket_ptr[chunk];                        \
+        const int shift = level->bucket_shift[chunk];                                               \
+        for (int64_t j = 0; j < n; j++) {                                                           \
+            int64_t row = xmr_find_in_bucket(features, buckets + (indices[j] >> shift), indices[j]); \
+            if (row < 0) continue;                                                                  \
+            float x = data[j] * scale;                                                              \
+            XMR_ADD_ROW(SLOT, VALUE)                                                                \
+        }                                                                                           \
+    }
+
+/* Score transforms, see ranking/_score_transform.py. */
+enum { XMR_IDENTITY = 0, XMR_SIGMOID = 1, XMR_HINGE_POWER = 2 };
+
+/* Factors stay this side of float32's range however large a margin is, so that only children without any
+ * weights (intercept -inf) score -inf. A margin that is no number, inf - inf, counts as the worst. */
+#define XMR_MAX_SLACK 1e9f
+#define XMR_MIN_LOG -1e37f
+
+static inline float xmr_log_sigmoid(float margin) {
+    margin = margin >= XMR_MIN_LOG ? margin : XMR_MIN_LOG;
+    return (margin < 0 ? margin : 0) - log1pf(expf(-fabsf(margin)));
+}
+
+/* Margins to path scores in log space, in place; the identity forgets the path. */
+#define XMR_TRANSFORM_LOOP(FACTOR)                                                                  \
+    for (int64_t i = 0; i < n; i++) {                                                               \
+        float margin = margins[i];                                                                  \
+        float slack = margin >= 1 ? 0 : 1 - margin < XMR_MAX_SLACK ? 1 - margin : XMR_MAX_SLACK;    \
+        margins[i] = margin == -INFINITY ? -INFINITY : path - (FACTOR);                             \
+    }                                                                                               \
+    return;
+
+#define XMR_DEFINE_TRANSFORM(NAME)                                                                  \
+    static void NAME(const xmr_chunks *level, float path, float *margins, int64_t n) {              \
+        if (level->kind == XMR_IDENTITY) return;                                                    \
+        if (level->kind == XMR_SIGMOID) {                                                           \
+            for (int64_t i = 0; i < n; i++)                                                         \
+                margins[i] = margins[i] == -INFINITY ? -INFINITY : path + xmr_log_sigmoid(margins[i]); \
+            return;                                                                                 \
+        }                                                                                           \
+        switch (level->power) {                                                                     \
+            case 1: XMR_TRANSFORM_LOOP(slack)                                                       \
+            case 2: XMR_TRANSFORM_LOOP(slack * slack)                                               \
+            case 3: XMR_TRANSFORM_LOOP(slack * slack * slack)                                       \
+            default: XMR_TRANSFORM_LOOP(slack * slack * slack * slack)                              \
+        }                                                                                           \
+    }
+
+#define XMR_DEFINE_ADDERS(VARIANT)                                       \
+    XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, uint8_t, int16_t)             \
+    XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, uint16_t, int16_t)           \
+    XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, uint32_t, int16_t)           \
+    XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, uint8_t, float)               \
+    XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, uint16_t, float)             \
+    XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, uint32_t, float)             \
+    XMR_DEFINE_TRANSFORM(transform_##VARIANT)
+
+#define XMR_ADDER_ROW(VARIANT)                                                             \
+    {                                                                                      \
+        {add_u8_i16_##VARIANT, add_u16_i16_##VARIANT, add_u32_i16_##VARIANT},              \
+            {add_u8_f32_##VARIANT, add_u16_f32_##VARIANT, add_u32_f32_##VARIANT},          \
+    }
+
+XMR_DEFINE_ADDERS(baseline)
+#if XMR_X86_VARIANTS
+XMR_TARGET_BEGIN_AVX2
+XMR_DEFINE_ADDERS(avx2)
+XMR_TARGET_END
+/* Look-ups and short scattered adds gain nothing from wider vectors. */
+static const xmr_adder XMR_ADDERS[XMR_N_VARIANTS][2][3] = {XMR_ADDER_ROW(baseline), XMR_ADDER_ROW(avx2),
+                                                           XMR_ADDER_ROW(avx2)};
+static const xmr_transformer XMR_TRANSFORMERS[XMR_N_VARIANTS] = {transform_baseline, transform_avx2,
+                                                                 transform_avx2};
+#else
+static const xmr_adder XMR_ADDERS[1][2][3] = {XMR_ADDER_ROW(baseline)};
+static const xmr_transformer XMR_TRANSFORMERS[1] = {transform_baseline};
+#endif
+
+/* Take the functions for values of 2 or 4 bytes and slots of 1, 2 or 4 bytes. */
+static inline void xmr_choose_functions(xmr_chunks *level, int variant, int value_size, int slot_size) {
+    level->add = XMR_ADDERS[variant][value_size == 4][slot_size >> 1];
+    level->transform = XMR_TRANSFORMERS[variant];
+}
+
+#endif
