@@ -290,7 +290,7 @@ def beam_search_csr(
     with nogil, parallel(num_threads=n_threads):
         keys = <uint64_t*> malloc(most * sizeof(uint64_t))
         beam = <uint64_t*> malloc(beam_size * sizeof(uint64_t))
-        margins = <float*> malloc(widest * sizeof(float))
+        margins = <float*> malloc(2 * widest * sizeof(float))
         for i in prange(n_samples, schedule="dynamic", chunksize=16):
             if keys == NULL or beam == NULL or margins == NULL:
                 failed[0] = 1

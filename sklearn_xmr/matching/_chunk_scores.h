@@ -13,7 +13,7 @@
 
 struct xmr_chunks;
 
-/* margins[child] = intercept + sum over the query's features. */
+/* margins[child] = intercept + sum over the query's features; margins has room for twice the children. */
 typedef void (*xmr_adder)(const struct xmr_chunks *level, int64_t chunk, const int32_t *indices, const float *data,
                           int64_t n, float *margins);
 typedef void (*xmr_transformer)(const struct xmr_chunks *level, float path, float *margins, int64_t n);
@@ -57,9 +57,8 @@ static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t
     return low < high && features[low] == feature ? low : -1;
 }
 
-#define XMR_ADD_ROW(SLOT, VALUE)                                                                    \
-    for (uint32_t e = row_ptr[row]; e < row_ptr[row + 1]; e++)                                      \
-        margins[((const SLOT *)slots)[e]] += x * (float)((const VALUE *)values)[e];
+/* Query features looked up together, so that their weights are on the way while others are added. */
+#define XMR_BATCH 64
 
 #define XMR_DEFINE_ADDER(NAME, SLOT, VALUE)                                                         \
     static void NAME(const xmr_chunks *level, int64_t chunk, const int32_t *indices,                \
@@ -69,19 +68,45 @@ static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t
         const SLOT *slots = (const SLOT *)level->slots + level->entry_ptr[chunk];                   \
         const VALUE *values = (const VALUE *)level->values + level->entry_ptr[chunk];               \
         const float scale = level->scales[chunk];                                                   \
-        memcpy(margins, level->intercepts + first,                                                  \
-               (size_t)(level->child_ptr[chunk + 1] - first) * sizeof(float));                      \
+        const int64_t fan_out = level->child_ptr[chunk + 1] - first;                                \
+        memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));                \
         if (level->word_ptr[chunk + 1] > level->word_ptr[chunk]) {                                  \
             const uint64_t *words = level->words + level->word_ptr[chunk];                          \
-            for (int64_t j = 0; j < n; j++) {                                                       \
-                uint64_t word = words[indices[j] >> 5];                                             \
-                uint32_t bit = (uint32_t)1 << (indices[j] & 31);                                    \
-                if (!(word & bit)) continue;                                                        \
-                uint32_t row = (uint32_t)(word >> 32) +                                             \
-                               (uint32_t)__builtin_popcount((uint32_t)word & (bit - 1));            \
-                float x = data[j] * scale;                                                          \
-                XMR_ADD_ROW(SLOT, VALUE)                                                            \
+            /* two sums a child, for a child's additions would wait for each other */               \
+            float *odd = margins + fan_out;                                                         \
+            memset(odd, 0, (size_t)fan_out * sizeof(float));                                        \
+            for (int64_t start = 0; start < n; start += XMR_BATCH) {                                \
+                const int64_t end = n - start < XMR_BATCH ? n : start + XMR_BATCH;                  \
+                uint32_t rows[XMR_BATCH], ends[XMR_BATCH];                                          \
+                float xs[XMR_BATCH];                                                                \
+                int n_hits = 0;                                                                     \
+                for (int64_t j = start; j < end; j++) { /* no branch: hits are hard to foretell */  \
+                    uint64_t word = words[indices[j] >> 5];                                         \
+                    int bit = indices[j] & 31;                                                      \
+                    uint32_t below = (uint32_t)word & (((uint32_t)1 << bit) - 1);                   \
+                    rows[n_hits] = (uint32_t)(word >> 32) + (uint32_t)__builtin_popcount(below);    \
+                    xs[n_hits] = data[j] * scale;                                                   \
+                    n_hits += (int)(word >> bit & 1);                                               \
+                }                                                                                   \
+                for (int h = 0; h < n_hits; h++) {                                                  \
+                    ends[h] = row_ptr[rows[h] + 1];                                                 \
+                    rows[h] = row_ptr[rows[h]];                                                     \
+                    __builtin_prefetch(slots + rows[h]);                                            \
+                    __builtin_prefetch(values + rows[h]);                                           \
+                }                                                                                   \
+                for (int h = 0; h < n_hits; h++) {                                                  \
+                    float *restrict sums = h & 1 ? odd : margins;                                   \
+                    const VALUE *restrict value = values + rows[h];                                 \
+                    const SLOT *slot = slots + rows[h];                                             \
+                    const int64_t length = ends[h] - rows[h];                                       \
+                    const float x = xs[h];                                                          \
+                    if (length == fan_out) /* lists all children in order */                        \
+                        for (int64_t i = 0; i < length; i++) sums[i] += x * (float)value[i];        \
+                    else                                                                            \
+                        for (int64_t i = 0; i < length; i++) sums[slot[i]] += x * (float)value[i];  \
+                }                                                                                   \
             }                                                                                       \
+            for (int64_t i = 0; i < fan_out; i++) margins[i] += odd[i];                             \
             return;                                                                                 \
         }                                                                                           \
         const int32_t *features = level->features + level->feature_ptr[chunk];                      \
@@ -91,7 +116,8 @@ static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t
             int64_t row = xmr_find_in_bucket(features, buckets + (indices[j] >> shift), indices[j]); \
             if (row < 0) continue;                                                                  \
             float x = data[j] * scale;                                                              \
-            XMR_ADD_ROW(SLOT, VALUE)                                                                \
+            for (uint32_t e = row_ptr[row]; e < row_ptr[row + 1]; e++)                              \
+                margins[slots[e]] += x * (float)values[e];                                          \
         }                                                                                           \
     }
 

@@ -19,7 +19,8 @@ class ChunkedWeights:
 
     The chunk of a parent holds the weights of all its children. Its rows are the features that some
     child has a weight for, in ascending order; a row lists (slot, value) pairs, the slot being the
-    child's number among its siblings. One look-up of a query's feature thus serves all siblings.
+    child's number among its siblings. One look-up of a query's feature thus serves all siblings. A row
+    with as many entries as there are siblings lists them in order and is added as a vector.
 
     A feature is found in one of two ways, whichever takes less room. A chunk with many rows has a bitmap
     over all features: each 64-bit word holds the bits of 32 features and the number of rows before them.
@@ -148,6 +149,7 @@ class ChunkedWeights:
         columns = np.repeat(self.child_ptr[:-1], n_entries) + self.slots
         values = self.values * np.repeat(self.scales, n_entries)
         matrix = sp.csc_array((values, (features, columns)), shape=(self.n_features, self.intercepts.size))
+        matrix.eliminate_zeros()  # rows that list all children
         matrix.sort_indices()
         return matrix
 

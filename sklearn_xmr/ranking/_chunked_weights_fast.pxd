@@ -9,5 +9,5 @@ cdef struct Block:
     float* values
 
 
-cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr, int slot_size,
-                     int n_threads)
+cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr,
+                     const int64_t[::1] child_ptr, int slot_size, int n_threads)

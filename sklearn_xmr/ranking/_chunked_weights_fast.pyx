@@ -95,13 +95,37 @@ def build_buckets(const int64_t[::1] feature_ptr, const int32_t[::1] features,
     return np.asarray(buckets)
 
 
+cdef struct Chunk:
+    # Where a chunk is written.
+    int32_t* features
+    uint32_t* row_ptr
+    void* slots
+    int slot_size
+    float* values
+
+
+cdef inline void put_entry(const Chunk* chunk, int64_t position, int64_t slot, float value) noexcept nogil:
+    if chunk.slot_size == 1:
+        (<uint8_t*> chunk.slots)[position] = <uint8_t> slot
+    elif chunk.slot_size == 2:
+        (<uint16_t*> chunk.slots)[position] = <uint16_t> slot
+    else:
+        (<uint32_t*> chunk.slots)[position] = <uint32_t> slot
+    chunk.values[position] = value
+
+
 cdef int64_t merge_blocks(
-    const Block* blocks, int64_t n_blocks, int64_t* cursors, int32_t* features, uint32_t* row_ptr,
-    void* slots, int slot_size, float* values,
+    const Block* blocks, int64_t n_blocks, int64_t fan_out, int64_t* cursors, const Chunk* chunk,
+    int64_t* n_entries,
 ) noexcept nogil:
-    """Merge a cluster's blocks by feature; returns the number of rows, writes where `features` is given."""
-    cdef int64_t n_rows = 0, n_entries = 0, b
+    """Merge a cluster's blocks by feature; returns the number of rows, writes where `chunk` is given.
+
+    A row that has at least two thirds of the siblings lists all of them in order, zeros included: search
+    then adds it as a vector.
+    """
+    cdef int64_t n_rows = 0, position = 0, in_row, b, i
     cdef int32_t feature
+    cdef bint is_full
     memset(cursors, 0, n_blocks * sizeof(int64_t))
     while True:
         feature = -1
@@ -110,31 +134,50 @@ cdef int64_t merge_blocks(
             if (cursors[b] < blocks[b].n_entries
                     and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature):
                 feature = blocks[b].features[cursors[b]]
-        if features != NULL:
-            row_ptr[n_rows] = <uint32_t> n_entries
+        if chunk != NULL:
+            chunk.row_ptr[n_rows] = <uint32_t> position
         if feature < 0:
+            n_entries[0] = position
             return n_rows
+        in_row = 0
+        for b in range(n_blocks):
+            i = cursors[b]
+            while i < blocks[b].n_entries and blocks[b].features[i] == feature:
+                i += 1
+            in_row += i - cursors[b]
+        is_full = 3 * in_row >= 2 * fan_out
+        if chunk != NULL:
+            chunk.features[n_rows] = feature
+            if is_full:
+                for i in range(fan_out):
+                    put_entry(chunk, position + i, i, 0)
+        i = 0
         for b in range(n_blocks):
             while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
-                if features != NULL:
-                    if slot_size == 1:
-                        (<uint8_t*> slots)[n_entries] = <uint8_t> blocks[b].slots[cursors[b]]
-                    elif slot_size == 2:
-                        (<uint16_t*> slots)[n_entries] = <uint16_t> blocks[b].slots[cursors[b]]
-                    else:
-                        (<uint32_t*> slots)[n_entries] = <uint32_t> blocks[b].slots[cursors[b]]
-                    values[n_entries] = blocks[b].values[cursors[b]]
-                n_entries += 1
+                if chunk != NULL:
+                    put_entry(
+                        chunk, position + (blocks[b].slots[cursors[b]] if is_full else i),
+                        blocks[b].slots[cursors[b]], blocks[b].values[cursors[b]])
+                i += 1
                 cursors[b] += 1
-        if features != NULL:
-            features[n_rows] = feature
+        position += fan_out if is_full else in_row
         n_rows += 1
 
 
-cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr, int slot_size,
-                     int n_threads):
+cdef void write_chunk(
+    const Block* blocks, int64_t n_blocks, int64_t fan_out, int64_t* cursors, int32_t* features,
+    uint32_t* row_ptr, void* slots, int slot_size, float* values,
+) noexcept nogil:
+    # a struct of one thread: inside prange its fields would be shared
+    cdef Chunk chunk = Chunk(features, row_ptr, slots, slot_size, values)
+    cdef int64_t n_entries
+    merge_blocks(blocks, n_blocks, fan_out, cursors, &chunk, &n_entries)
+
+
+cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr,
+                     const int64_t[::1] child_ptr, int slot_size, int n_threads):
     """Chunks of one level from the blocks of its tasks."""
-    cdef int64_t n_parents = task_ptr.shape[0] - 1, k, b, first, n_blocks, total
+    cdef int64_t n_parents = task_ptr.shape[0] - 1, k, first
     cdef int64_t[::1] n_rows = np.zeros(n_parents, dtype=np.int64)
     cdef int64_t[::1] n_entries = np.zeros(n_parents, dtype=np.int64)
     cdef int64_t most = (int(np.diff(task_ptr).max()) + 1) * blocks_per_task
@@ -149,12 +192,9 @@ cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t
                 failed[0] = 1
             else:
                 first = task_ptr[k] * blocks_per_task
-                n_blocks = task_ptr[k + 1] * blocks_per_task - first
-                total = 0
-                for b in range(first, first + n_blocks):
-                    total = total + blocks[b].n_entries
-                n_entries[k] = total
-                n_rows[k] = merge_blocks(blocks + first, n_blocks, cursors, NULL, NULL, NULL, 0, NULL)
+                n_rows[k] = merge_blocks(
+                    blocks + first, task_ptr[k + 1] * blocks_per_task - first,
+                    child_ptr[k + 1] - child_ptr[k], cursors, NULL, &n_entries[k])
         free(cursors)
     if failure:
         raise MemoryError
@@ -177,12 +217,11 @@ cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t
                 failed[0] = 1
             else:
                 first = task_ptr[k] * blocks_per_task
-                merge_blocks(
-                    blocks + first, task_ptr[k + 1] * blocks_per_task - first, cursors,
-                    &features[chunk_ptr[k]], &row_ptr[chunk_ptr[k] + k],
-                    &slots[entry_ptr[k] * slot_size], slot_size,
-                    &values[entry_ptr[k]],
-                )
+                write_chunk(
+                    blocks + first, task_ptr[k + 1] * blocks_per_task - first,
+                    child_ptr[k + 1] - child_ptr[k], cursors, &features[chunk_ptr[k]],
+                    &row_ptr[chunk_ptr[k] + k], &slots[entry_ptr[k] * slot_size], slot_size,
+                    &values[entry_ptr[k]])
         free(cursors)
     if failure:
         raise MemoryError

@@ -496,7 +496,7 @@ def solve_label_tree(
             task_ptr = first_task[i] + np.searchsorted(parents, np.arange(n_parents + 1))
             dtype = np.dtype(slot_dtype(np.diff(levels[i][6]).max()))
             chunk_ptr, features, entry_ptr, entry_rows, slots, values = assemble_chunks(
-                blocks, blocks_per_task, task_ptr.astype(np.int64), dtype.itemsize, n_threads)
+                blocks, blocks_per_task, task_ptr.astype(np.int64), levels[i][6], dtype.itemsize, n_threads)
             chunks.append(
                 (chunk_ptr, features, entry_ptr, entry_rows, slots.view(dtype), values, all_intercepts[i]))
         return chunks, int(np.max(n_iter)), int(np.sum(n_unconverged))
