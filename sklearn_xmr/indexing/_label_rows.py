@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
+from sklearn_xmr.utils._sparse_product import sparse_product
 from sklearn_xmr.utils._validation import as_kernel_csr
 
 
@@ -49,5 +50,5 @@ def leaf_centers(rows, factors, leaves, n_leaves, spherical):
     indicator = sp.csr_array(
         (weights.astype(np.float32), (leaves[known], known)), shape=(n_leaves, rows.shape[0])
     )
-    centers = indicator @ rows
+    centers = sparse_product(indicator, rows) if sp.issparse(rows) else indicator @ rows
     return normalize(centers, copy=False) if spherical else centers

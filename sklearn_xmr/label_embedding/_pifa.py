@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, label_indicator, unit_rows
 from sklearn_xmr.utils._sklearn_private import Interval, check_sample_weight, validate_estimator_params
+from sklearn_xmr.utils._sparse_product import sparse_product
 from sklearn_xmr.utils._validation import as_csr_array
 
 # Labels whose full vectors exist at one time while max_features cuts them down.
@@ -158,9 +159,9 @@ class PIFA(OneToOneFeatureMixin, BaseLabelEmbedding):
             features = as_csr_array(features)
         label_weights = self._label_weights(features, y, sample_weight)
         if self.max_features is None:
-            return label_weights @ features, {}
+            return _product(label_weights, features), {}
         starts = range(0, label_weights.shape[0], LABELS_PER_BLOCK)
-        blocks = (label_weights[start : start + LABELS_PER_BLOCK] @ features for start in starts)
+        blocks = (_product(label_weights[start : start + LABELS_PER_BLOCK], features) for start in starts)
         return _vstack([_keep_largest(block, self.max_features) for block in blocks]), {}
 
     def _label_weights(self, X, y, sample_weight):
@@ -180,6 +181,10 @@ class PIFA(OneToOneFeatureMixin, BaseLabelEmbedding):
         label_weights = sp.csr_array(sp.csr_array((data, Y.indices, Y.indptr), shape=Y.shape).T)
         label_weights.eliminate_zeros()
         return label_weights
+
+
+def _product(weights, features):
+    return sparse_product(weights, features) if sp.issparse(features) else weights @ features
 
 
 def _vstack(blocks):

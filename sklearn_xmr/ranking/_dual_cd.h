@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     int64_t start; /* of its entries */
     int32_t n;
-    float cost, inv_cost;
+    float cost;
     float step_pos, step_neg; /* 1 / Q_ii of the hinge losses, for either class */
 } xmr_row;
 

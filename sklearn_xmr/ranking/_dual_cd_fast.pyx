@@ -10,11 +10,12 @@ merged into the chunk that beam search reads.
 from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 import numpy as np
 
 from sklearn_xmr.ranking._chunked_weights_fast cimport Block, assemble_chunks
+from sklearn_xmr.utils._sort cimport sort_indices
 
 from sklearn_xmr.utils._simd import SIMD_VARIANT
 
@@ -29,7 +30,6 @@ cdef extern from "_dual_cd.h" nogil:
         int64_t start
         int32_t n
         float cost
-        float inv_cost
         float step_pos
         float step_neg
     ctypedef struct xmr_problem:
@@ -166,30 +166,6 @@ cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
     return s
 
 
-cdef void sort_features(int32_t* features, int32_t* scratch, int64_t n) noexcept nogil:
-    """Sort non-negative integers: radix sort, 11 bits a pass."""
-    cdef int64_t counts[2048]
-    cdef int64_t i, total, count
-    cdef int shift, digit
-    cdef int32_t* source = features
-    cdef int32_t* target = scratch
-    for shift in range(0, 33, 11):
-        memset(counts, 0, sizeof(counts))
-        for i in range(n):
-            counts[(source[i] >> shift) & 2047] += 1
-        total = 0
-        for digit in range(2048):
-            count = counts[digit]
-            counts[digit] = total
-            total += count
-        for i in range(n):
-            digit = (source[i] >> shift) & 2047
-            target[counts[digit]] = source[i]
-            counts[digit] += 1
-        source, target = target, source
-    memcpy(features, source, n * sizeof(int32_t))  # three passes end in scratch
-
-
 cdef float hinge_step(double q, const Settings* settings, double cost) noexcept nogil:
     """1 / Q_ii: the length of a Newton step in one coordinate of the dual; q is the squared norm."""
     if settings.loss == SQUARED_HINGE:
@@ -227,7 +203,7 @@ cdef int gather_rows(
                 n_features += 1
     if reserve(&s.sort, n_features * sizeof(int32_t)):
         return -1
-    sort_features(features, <int32_t*> s.sort.data, n_features)
+    sort_indices(features, <int32_t*> s.sort.data, n_features)
     for i in range(n_features):
         s.feature_map[features[i]] = <int32_t> (XMR_LANES * i)
     for i in range(n):
@@ -239,7 +215,6 @@ cdef int gather_rows(
             position += 1
         local_row.n = <int32_t> (position - local_row.start)
         local_row.cost = X.row_cost[row] if X.row_cost != NULL else 1
-        local_row.inv_cost = 1 / local_row.cost
         local_row.step_pos = hinge_step(X.sq_norms[row], settings, settings.cost_positive * local_row.cost)
         local_row.step_neg = hinge_step(X.sq_norms[row], settings, settings.cost_negative * local_row.cost)
         sq_norms[i] = X.sq_norms[row]

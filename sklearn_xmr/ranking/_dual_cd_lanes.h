@@ -174,12 +174,13 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
         }
         const xmr_row *row = p->rows + r;
         const xmr_entry *x = p->entries + row->start;
+        const REAL inv_cost = 1 / (REAL)row->cost;
         V z[NV], delta[NV], y[NV], step[NV], diagonal[NV];
         EACH(v) {
             z[v] = bias * intercept[v];
             y[v] = FN(splat)(-1);
             step[v] = FN(splat)(row->step_neg);
-            diagonal[v] = FN(splat)(d_neg * row->inv_cost);
+            diagonal[v] = FN(splat)(d_neg * inv_cost);
         }
         FN(dot)(W, x, row->n, z);
         unsigned positive = p->positive[r];
@@ -189,7 +190,7 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
             EACH(v) {
                 y[v] = FN(select)(pos[v], FN(splat)(1), y[v]);
                 step[v] = FN(select)(pos[v], FN(splat)(row->step_pos), step[v]);
-                diagonal[v] = FN(select)(pos[v], FN(splat)(d_pos * row->inv_cost), diagonal[v]);
+                diagonal[v] = FN(select)(pos[v], FN(splat)(d_pos * inv_cost), diagonal[v]);
             }
         }
         some = (M){0};
