@@ -260,3 +260,31 @@ def test_fork_after_fit():
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_interrupt_during_a_long_fit():
+    """Ctrl-C ends a fit within seconds of the signal and leaves the process usable."""
+    code = (
+        "import os, signal, threading, time, numpy as np, scipy.sparse as sp\n"
+        "from sklearn_xmr import LabelTree, XRLinearClassifier\n"
+        "rng = np.random.default_rng(0)\n"
+        "X = sp.random_array((20000, 2000), density=0.05, rng=rng, format='csr', dtype=np.float32)\n"
+        "Y = sp.random_array((20000, 400), density=0.3, rng=rng, format='csr')\n"
+        "Y.data[:] = 1\n"
+        "model = XRLinearClassifier(indexer=LabelTree.flat(400), tol=1e-9, max_iter=100000)\n"
+        "sent = []\n"
+        "def interrupt():\n"
+        "    time.sleep(1.0)\n"
+        "    sent.append(time.monotonic())\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=interrupt).start()\n"
+        "try:\n"
+        "    model.fit(X, Y)\n"
+        "except KeyboardInterrupt:\n"
+        "    assert time.monotonic() - sent[0] < 20 and not hasattr(model, 'tree_')\n"
+        "    small = XRLinearClassifier(random_state=0).fit(X[:200], Y[:200, :5])\n"
+        "    assert small.predict_topk(X[:3], k=1)[0].min() >= 0\n"
+        "else:\n"
+        "    raise AssertionError('fit was not interrupted')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

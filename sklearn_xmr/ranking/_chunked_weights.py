@@ -135,7 +135,9 @@ class ChunkedWeights:
 
     def row_features(self):
         """Feature of each row, ndarray of shape (n_rows,), dtype int32."""
-        return list_word_features(self.chunk_ptr, self.word_ptr, self.words, self.feature_ptr, self.features)
+        return list_word_features(
+            self.chunk_ptr, self.word_ptr, self.words, self.feature_ptr, self.features
+        )
 
     def to_csc(self):
         """The weights as a csc_array of shape (n_features, n_children), dtype float32."""

@@ -51,6 +51,7 @@ typedef struct {
     double accepted_tol; /* a lane that max_iter stops beyond this counts as unconverged */
     double threshold;    /* smaller weights are dropped */
     uint64_t seed;
+    int (*should_stop)(void);  /* asked once a pass; the result is then of no use */
 } xmr_problem;
 
 /* Scratch of the caller, aligned to 64 bytes; W is the result. */

@@ -9,12 +9,15 @@ merged into the chunk that beam search reads.
 
 from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
+from libc.time cimport CLOCKS_PER_SEC, clock
 
 import numpy as np
 
 from sklearn_xmr.ranking._chunked_weights_fast cimport Block, assemble_chunks
+from sklearn_xmr.utils._openmp_helpers cimport omp_get_thread_num
 from sklearn_xmr.utils._sort cimport sort_indices
 
 from sklearn_xmr.utils._simd import SIMD_VARIANT
@@ -51,6 +54,7 @@ cdef extern from "_dual_cd.h" nogil:
         double accepted_tol
         double threshold
         uint64_t seed
+        int (*should_stop)() noexcept
     ctypedef struct xmr_workspace:
         void* weights
         void* alpha
@@ -164,6 +168,39 @@ cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
     memset(s.feature_map, 0xff, (X.n_columns + 1) * sizeof(int32_t))
     memset(s.row_map, 0xff, (X.n_rows + 1) * sizeof(int32_t))
     return s
+
+
+# Ctrl-C during a fit: the thread that called it looks for signals every SIGNAL_PERIOD seconds, the others
+# see the flag. One flag serves all fits of a process, as a signal concerns all of them.
+cdef double SIGNAL_PERIOD = 0.1
+cdef int interrupted = 0
+cdef double next_look = 0
+
+
+cdef int look_for_signals() noexcept with gil:
+    """Run pending signal handlers; returns whether one raised, which `solve_label_tree` then raises again."""
+    global pending_error
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        pending_error = error
+        return 1
+    return 0
+
+
+pending_error = None
+
+
+cdef int should_stop() noexcept nogil:
+    global interrupted, next_look
+    cdef double now
+    if interrupted or omp_get_thread_num() != 0:
+        return interrupted
+    now = <double> clock() / CLOCKS_PER_SEC
+    if now >= next_look:
+        next_look = now + SIGNAL_PERIOD
+        interrupted = look_for_signals()
+    return interrupted
 
 
 cdef float hinge_step(double q, const Settings* settings, double cost) noexcept nogil:
@@ -298,6 +335,7 @@ cdef int run_task(
     p.tol = settings.tol
     p.accepted_tol = settings.accepted_tol
     p.threshold = settings.threshold
+    p.should_stop = should_stop
 
     for b in range((task.n_children + XMR_LANES - 1) // XMR_LANES):
         first = task.first + b * XMR_LANES
@@ -386,6 +424,7 @@ def solve_label_tree(
     n_unconverged : int
         Nodes stopped by max_iter.
     """
+    global interrupted, pending_error
     cdef int64_t n_tasks = task_level.shape[0], n_levels = len(levels), t, b, i
     cdef int64_t blocks_per_task = 8  # see BLOCKS_PER_TASK in _linear_ranker.py
     cdef Matrix X
@@ -451,7 +490,9 @@ def solve_label_tree(
         with nogil, parallel(num_threads=n_threads):
             scratch = new_scratch(&X)
             for i in prange(n_tasks, schedule="dynamic", chunksize=1):
-                if scratch == NULL or failed[0]:
+                if interrupted:
+                    pass
+                elif scratch == NULL or failed[0]:
                     failed[0] = 1
                 elif run_task(&X, &level_table[tasks[task_order[i]].level], &tasks[task_order[i]], &config,
                               scratch, &blocks[task_order[i] * blocks_per_task],
@@ -460,6 +501,9 @@ def solve_label_tree(
                     failed[0] = 1
             if scratch != NULL:
                 free_scratch(scratch)
+        if interrupted:
+            interrupted, error, pending_error = 0, pending_error, None
+            raise error or KeyboardInterrupt
         if failure:
             raise MemoryError("Not enough memory to train the rankers.")
 

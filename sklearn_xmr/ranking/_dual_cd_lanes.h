@@ -306,7 +306,7 @@ static xmr_outcome FN(solve_log_loss)(const xmr_problem *p, xmr_workspace *ws) {
         }
     }
     FN(rebuild)(p, (REAL *)ws->weights, alpha);
-    while (n_live && outcome.n_iter < p->max_iter) {
+    while (n_live && outcome.n_iter < p->max_iter && !p->should_stop()) {
         outcome.n_iter++;
         xmr_shuffle(ws->order, p->n_rows, &state);
         FN(log_loss_pass)(p, ws, live, pg_max);
@@ -373,7 +373,7 @@ static xmr_outcome FN(solve)(const xmr_problem *p, xmr_workspace *ws) {
         EACH(v) ((V *)(alpha + r * XMR_LANES))[v] = FN(select)(mask[v], FN(splat)(DROPPED), (V){0});
     }
 
-    while (live_bits && outcome.n_iter < p->max_iter) {
+    while (live_bits && outcome.n_iter < p->max_iter && !p->should_stop()) {
         outcome.n_iter++;
         xmr_shuffle(ws->order, n_active, &random);
         FN(expand)(live_bits, live);

@@ -33,7 +33,9 @@ def test_round_trip_and_layout(n_features, fan_outs, density, seed):
         buckets = chunked.buckets[chunked.bucket_ptr[chunk] : chunked.bucket_ptr[chunk + 1]]
         assert bool(words) == (not listed and buckets.size == 0) == (8 * len(features) >= n_features / 4)
         for feature in range(n_features):
-            if words:  # the bit tells whether the row exists, the word's count and the bits below where it is
+            if (
+                words
+            ):  # the bit tells whether the row exists, the word's count and the bits below where it is
                 word, bit = words[feature // 32], feature % 32
                 row = (word >> 32) + bin(word & ((1 << bit) - 1)).count("1")
                 assert (word >> bit & 1) == (feature in features)
@@ -68,7 +70,9 @@ def test_small_levels_stay_exact():
         assert chunked.values.dtype == dtype
 
 
-@pytest.mark.parametrize("n_children, dtype", [(256, np.uint8), (257, np.uint16), (65536, np.uint16), (65537, np.uint32)])
+@pytest.mark.parametrize(
+    "n_children, dtype", [(256, np.uint8), (257, np.uint16), (65536, np.uint16), (65537, np.uint32)]
+)
 def test_slots_take_the_smallest_type(n_children, dtype):
     matrix = sp.csc_array(([1.0], ([0], [n_children - 1])), shape=(2, n_children))
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(n_children), np.array([0, n_children]))
