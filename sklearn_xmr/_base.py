@@ -195,7 +195,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             nonlocal n_iter, n_unconverged
             trained, passes, unfinished = self._fit_rankers(X, problems, sample_weight, seed)
             for level in trained:  # an intercept of -inf marks a node without positives
-                if not (np.isfinite(level.values).all() and np.all(level.intercepts < np.inf)):
+                if not (level.is_finite() and np.all(level.intercepts < np.inf)):
                     raise ValueError(
                         "Training gave weights that are not finite: X, C, the class weights or bias are "
                         "too large."

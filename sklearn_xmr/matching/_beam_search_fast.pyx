@@ -7,7 +7,7 @@ its result depends on nothing but the row.
 
 from cython.parallel cimport parallel, prange
 from libc.math cimport INFINITY, expf
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -150,7 +150,8 @@ cdef int64_t search_row(
             level.transform(level, path, margins, last - first)
             if masks != NULL:
                 mark_forbidden(&masks[t], row, first, last, margins)
-            n_candidates = gather_candidates(level.identifiers, margins, first, last, floor, keys, n_candidates)
+            n_candidates = gather_candidates(
+                level.identifiers, margins, first, last, floor, keys, n_candidates)
             if n_candidates > width:
                 select_largest(keys, n_candidates, width)
                 n_candidates = width

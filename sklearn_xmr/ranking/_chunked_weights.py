@@ -155,6 +155,10 @@ class ChunkedWeights:
         matrix.sort_indices()
         return matrix
 
+    def is_finite(self):
+        """Whether every weight is a finite number."""
+        return bool(np.isfinite(self.values).all() and np.isfinite(self.scales).all())
+
     @property
     def nbytes(self):
         """Bytes of all arrays."""
@@ -179,4 +183,7 @@ def _store_values(values, entry_ptr, dtype):
     if values.size:
         largest[filled] = np.maximum.reduceat(np.abs(values), entry_ptr[:-1][filled])
     scales = largest / np.float32(INT16_MAX)
-    return np.rint(values / np.repeat(scales, n_entries)).astype(np.int16), scales
+    with np.errstate(
+        invalid="ignore"
+    ):  # of values that are not finite, which `is_finite` tells by the scale
+        return np.rint(values / np.repeat(scales, n_entries)).astype(np.int16), scales

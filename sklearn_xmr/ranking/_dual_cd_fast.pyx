@@ -178,7 +178,7 @@ cdef double next_look = 0
 
 
 cdef int look_for_signals() noexcept with gil:
-    """Run pending signal handlers; returns whether one raised, which `solve_label_tree` then raises again."""
+    """Run pending signal handlers; whether one raised, which `solve_label_tree` then raises again."""
     global pending_error
     try:
         PyErr_CheckSignals()

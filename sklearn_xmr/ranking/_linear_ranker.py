@@ -99,7 +99,8 @@ def fit_linear_rankers(
     levels, tasks, costs = [], [], []
     for t, problem in enumerate(problems):
         by_parent = sp.csc_array(problem.rows)
-        row_ptr, rows, flags = *as_kernel_csc(by_parent), by_parent.data
+        row_ptr, rows = as_kernel_csc(by_parent)
+        flags = by_parent.data
         members = None if np.all(flags == 1) else (flags == 1).astype(np.uint8)
         positive_ptr, positives = as_kernel_csc(problem.positives)
         order, starts, sizes, parents = _tasks_of_level(problem.child_ptr, np.diff(positive_ptr))

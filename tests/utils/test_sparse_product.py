@@ -36,6 +36,5 @@ def test_threads_do_not_matter(n_threads):
     wanted = sparse_product(A, B)
     with threadpool_limits(n_threads):
         again = sparse_product(A, B)
-    for ours, theirs in zip((again.indptr, again.indices, again.data), (wanted.indptr, wanted.indices, wanted.data),
-                            strict=True):  # fmt: skip
-        np.testing.assert_array_equal(ours, theirs)
+    for name in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(wanted, name))
