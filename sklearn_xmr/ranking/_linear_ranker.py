@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, slot_dtype
 from sklearn_xmr.ranking._dual_cd_fast import solve_label_tree
+from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 
@@ -95,7 +96,6 @@ def fit_linear_rankers(
         tol = LOOSE_TOL
         if n_samples * n_nodes <= TINY_PROBLEM:
             tol, max_iter = TIGHT_TOL, max(max_iter, TINY_MAX_ITER)
-    squares = np.concatenate([[0.0], np.cumsum(np.square(data, dtype=np.float64))])
     levels, tasks, costs = [], [], []
     for t, problem in enumerate(problems):
         by_parent = sp.csc_array(problem.rows)
@@ -125,7 +125,7 @@ def fit_linear_rankers(
         indices,
         data,
         X.shape[1],
-        np.diff(squares[indptr]) + bias**2,
+        squared_row_norms(indptr, data) + bias**2,
         None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=np.float32),
         levels,
         level.astype(np.int32),

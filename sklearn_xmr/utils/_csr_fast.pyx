@@ -1,7 +1,9 @@
-"""Checks of CSR arrays in one pass."""
+"""One pass over CSR arrays, without the temporaries of NumPy."""
 
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t
+
+import numpy as np
 
 ctypedef fused integral:
     int32_t
@@ -19,3 +21,14 @@ def is_clean(const integral[::1] indptr, const int32_t[::1] indices, const float
         for i in range(nnz):
             clean &= (0 <= indices[i] < n_columns) & isfinite(data[i])
     return clean
+
+
+def squared_row_norms(const int64_t[::1] indptr, const float[::1] data):
+    """Squared l2 norm of each row, summed in float64: ndarray of shape (n_rows,)."""
+    cdef int64_t n_rows = indptr.shape[0] - 1, i, j
+    cdef double[::1] norms = np.zeros(n_rows)
+    with nogil:
+        for i in range(n_rows):
+            for j in range(indptr[i], indptr[i + 1]):
+                norms[i] += <double> data[j] * data[j]
+    return np.asarray(norms)
