@@ -90,8 +90,8 @@ def load_api_docs(*, test_size=0.2, min_rows_per_label=2, random_state=0):
             Qualified names, sorted, such as ``"scipy.sparse.linalg.spsolve"``. An object with several
             names has one label.
         train_indices, test_indices : ndarray of int
-            The split, each sorted. Rows are split at random; a label that would have no training row
-            keeps one.
+            The split, each in random order, so that folds without shuffling are fair. Rows are split at
+            random; a label that would have no training row keeps one.
         versions : dict
             Version of each package.
         DESCR : str
@@ -237,4 +237,5 @@ def _split(Y, test_size, rng):
     columns = sp.csc_array(Y)
     for label in np.flatnonzero(columns.T @ (~in_test).astype(np.float32) == 0):
         in_test[columns.indices[columns.indptr[label]]] = False
-    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+    # in random order: the passages of a function are neighbours, which plain folds would cut off
+    return order[~in_test[order]], order[in_test[order]]

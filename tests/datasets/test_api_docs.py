@@ -77,6 +77,8 @@ def test_split(data):
     assert_array_equal(np.sort(both), np.arange(len(data.texts)))
     assert 0.15 < data.test_indices.size / both.size <= 0.2001
     assert data.Y[data.train_indices].sum(axis=0).min() >= 1
+    for indices in (data.train_indices, data.test_indices):  # no order that consecutive folds would follow
+        assert abs(np.corrcoef(np.arange(indices.size), indices)[0, 1]) < 0.1
 
 
 def test_same_in_a_fresh_process(data):

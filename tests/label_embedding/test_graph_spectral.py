@@ -57,7 +57,9 @@ def blocks():
     parts = [(rng.random((12, 5)) < 0.5).astype(float) for _ in range(3)]
     for part in parts:
         part[0] = 1
-    return sp.block_diag([sp.coo_array(part) for part in parts], format="csr").toarray(), np.repeat([0, 1, 2], 5)
+    return sp.block_diag([sp.coo_array(part) for part in parts], format="csr").toarray(), np.repeat(
+        [0, 1, 2], 5
+    )
 
 
 def test_components_are_told_apart_by_the_first_dimensions():
