@@ -25,14 +25,15 @@ class BuildExt(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
 
+HEADERS = [str(path) for path in Path("sklearn_xmr").rglob("*") if path.suffix in (".h", ".pxd")]
+
+
 def make_extension(pyx):
     return Extension(
         ".".join(pyx.with_suffix("").parts),
         [str(pyx)],
         extra_compile_args=list(FLAGS),
-        depends=[
-            str(path) for path in (*Path("sklearn_xmr").rglob("*.h"), *Path("sklearn_xmr").rglob("*.pxd"))
-        ],
+        depends=HEADERS,
     )
 
 
@@ -51,8 +52,6 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
         },
-        # Generated C loses its own checks of embedded signatures here; keep tracebacks short.
-        nthreads=0,
     ),
     cmdclass={"build_ext": BuildExt},
 )

@@ -8,10 +8,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import normalize
 from sklearn.utils import assert_all_finite
 from sklearn.utils.extmath import row_norms
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
+from sklearn_xmr.utils._targets import encode_classes
 from sklearn_xmr.utils._validation import as_array, check_label_matrix
 
 
@@ -135,7 +135,8 @@ def label_indicator(X, y, *, name, need_positive=True):
     if not sp.issparse(y):
         y = as_array(y, "y")
         if y.ndim == 1:
-            y = _one_label_per_class(y)
+            assert_all_finite(y, input_name="y")
+            y, _ = encode_classes(y)
     Y = check_label_matrix(y, n_samples=None if X is None else _n_rows(X))
     if need_positive and Y.nnz == 0:
         raise ValueError(f"y must hold at least one positive label, got none in shape {Y.shape}.")
@@ -181,15 +182,6 @@ def unit_rows(Z):
 def nonzero_rows(Z):
     """Which rows hold a nonzero entry: ndarray of bool, shape (n_rows,)."""
     return np.diff(Z.indptr) > 0 if sp.issparse(Z) else Z.any(axis=1)
-
-
-def _one_label_per_class(y):
-    assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
-    return sp.csr_array(
-        (np.ones(y.size, dtype=np.float32), codes, np.arange(y.size + 1)), shape=(y.size, classes.size)
-    )
 
 
 def _n_rows(X):

@@ -388,6 +388,7 @@ def solve_label_tree(
     const int64_t[::1] task_order,
     dict settings,
     slot_dtype,
+    int64_t blocks_per_task,
     int n_threads,
 ):
     """Solve every task and assemble the chunks of each level.
@@ -413,6 +414,8 @@ def solve_label_tree(
         loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, accepted_tol, threshold, seed.
     slot_dtype : callable
         Dtype of child numbers for a largest fan-out.
+    blocks_per_task : int
+        Room for the results of a task; a block has 16 children.
     n_threads : int
 
     Returns
@@ -426,7 +429,6 @@ def solve_label_tree(
     """
     global interrupted, pending_error
     cdef int64_t n_tasks = task_level.shape[0], n_levels = len(levels), t, b, i
-    cdef int64_t blocks_per_task = 8  # see BLOCKS_PER_TASK in _linear_ranker.py
     cdef Matrix X
     cdef Settings config
     cdef Level* level_table = <Level*> calloc(n_levels + 1, sizeof(Level))

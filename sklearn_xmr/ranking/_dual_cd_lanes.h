@@ -28,21 +28,6 @@ typedef INT M __attribute__((vector_size(VBYTES)));
 INLINE V FN(select)(M m, V a, V b) { return (V)((m & (M)a) | (~m & (M)b)); }
 INLINE V FN(splat)(REAL x) { return x - (V){0}; }
 
-/* Whether any lane of the mask is set. */
-INLINE int FN(any)(M m) {
-#if XMR_X86_VARIANTS && VBYTES == 16
-    return _mm_movemask_epi8((__m128i)m) != 0;
-#elif XMR_X86_VARIANTS && VBYTES == 32
-    return !_mm256_testz_si256((__m256i)m, (__m256i)m);
-#elif XMR_X86_VARIANTS && VBYTES == 64
-    return _mm512_test_epi64_mask((__m512i)m, (__m512i)m) != 0;
-#else
-    INT all = 0;
-    for (int k = 0; k < PER_V; k++) all |= m[k];
-    return all != 0;
-#endif
-}
-
 /* One bit a lane of the mask. */
 INLINE unsigned FN(bits)(M m) {
 #if XMR_X86_VARIANTS && VBYTES == 16 && REAL_BITS == 32
@@ -63,6 +48,9 @@ INLINE unsigned FN(bits)(M m) {
     return bits;
 #endif
 }
+
+/* Whether any lane of the mask is set. */
+INLINE int FN(any)(M m) { return FN(bits)(m) != 0; }
 
 /* Lane masks from one bit a lane. */
 INLINE void FN(expand)(unsigned bits, M *out) {

@@ -14,7 +14,7 @@ from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
 
 #: A task is a cluster with up to this many blocks of 16 children: enough to share the gathered rows, few
-#: enough to spread a wide cluster over threads. The kernel relies on the value 8.
+#: enough to spread a wide cluster over threads.
 BLOCKS_PER_TASK = 8
 CHILDREN_PER_TASK = 16 * BLOCKS_PER_TASK
 
@@ -135,6 +135,7 @@ def fit_linear_rankers(
         np.argsort(-np.concatenate(costs), kind="stable"),
         settings,
         slot_dtype,
+        BLOCKS_PER_TASK,
         effective_n_threads(),
     )
     weights = [

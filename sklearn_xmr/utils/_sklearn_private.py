@@ -2,9 +2,7 @@
 
 from sklearn.utils._param_validation import (
     HasMethods,
-    Hidden,
     Interval,
-    InvalidParameterError,
     StrOptions,
     validate_params,
 )
@@ -12,9 +10,7 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
     "HasMethods",
-    "Hidden",
     "Interval",
-    "InvalidParameterError",
     "StrOptions",
     "check_sample_weight",
     "validate_estimator_params",

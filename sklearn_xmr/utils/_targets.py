@@ -81,13 +81,36 @@ def encode_targets(y, n_samples):
     if y.ndim > 1:
         Y = check_label_matrix(y, n_samples=n_samples)
         return _not_empty(Y), np.arange(Y.shape[1]), TargetForm("multilabel")
+    Y, classes = encode_classes(y)
+    return Y, classes, TargetForm("binary" if classes.size <= 2 else "multiclass")
+
+
+def encode_classes(y):
+    """Indicator of one class per row.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Classes; finite where they are numbers.
+
+    Returns
+    -------
+    Y : csr_array of shape (n_samples, n_classes), dtype float32
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+
+    Raises
+    ------
+    ValueError
+        If y is not a classification target.
+    """
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     Y = sp.csr_array(
-        (np.ones(n_samples, np.float32), codes.astype(np.int32), np.arange(n_samples + 1)),
-        shape=(n_samples, classes.size),
+        (np.ones(y.size, np.float32), codes.astype(np.int32), np.arange(y.size + 1)),
+        shape=(y.size, classes.size),
     )
-    return Y, classes, TargetForm("binary" if classes.size <= 2 else "multiclass")
+    return Y, classes
 
 
 def _not_empty(Y):

@@ -156,21 +156,19 @@ def check_positive_int(value, name):
     return int(value)
 
 
-def as_kernel_csr(X, dtype=np.float32):
+def as_kernel_csr(X):
     """The arrays of a matrix as the kernels read them.
 
     Parameters
     ----------
     X : {ndarray, sparse matrix, sparse array} of shape (n_rows, n_columns)
         Already validated.
-    dtype : dtype, default=float32
-        Dtype of the values.
 
     Returns
     -------
     indptr : ndarray of shape (n_rows + 1,), dtype int64
     indices : ndarray of shape (nnz,), dtype int32
-    data : ndarray of shape (nnz,)
+    data : ndarray of shape (nnz,), dtype float32
         No copy of what already has the right type.
     """
     if not (sp.issparse(X) and X.format == "csr"):
@@ -180,7 +178,7 @@ def as_kernel_csr(X, dtype=np.float32):
     return (
         np.ascontiguousarray(X.indptr, dtype=np.int64),
         np.ascontiguousarray(X.indices, dtype=np.int32),
-        np.ascontiguousarray(X.data, dtype=dtype),
+        np.ascontiguousarray(X.data, dtype=np.float32),
     )
 
 
