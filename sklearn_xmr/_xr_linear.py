@@ -64,8 +64,9 @@ class XRLinearClassifier(BaseXMRClassifier):
         ``predict`` returns the labels that score above it (multilabel y).
     tol : float or "auto", default="auto"
         Largest violation of optimality at which a node's solver stops, in units of the dual gradient.
-        ``"auto"`` is 0.3, at which rankings no longer change, and 1e-11 for tiny problems (at most 65,536
-        pairs of a row and a node), where precision is free. Below 1e-4 the solver computes in float64.
+        ``"auto"`` is 0.1, or earlier, after the first pass that improves the node's dual objective by less
+        than 1%: rankings no longer change then. For tiny problems (at most 65,536 pairs of a row and a
+        node), where precision is free, it is 1e-11. Below 1e-4 the solver computes in float64.
     max_iter : int, default=200
         Largest number of passes over a cluster's rows. Where `tol` is ``"auto"``, tiny problems may take
         up to 20,000.

@@ -174,13 +174,13 @@ cdef void write_chunk(
     merge_blocks(blocks, n_blocks, fan_out, cursors, &chunk, &n_entries)
 
 
-cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t[::1] task_ptr,
+cdef assemble_chunks(const Block* blocks, const int64_t[::1] task_ptr,
                      const int64_t[::1] child_ptr, int slot_size, int n_threads):
     """Chunks of one level from the blocks of its tasks."""
     cdef int64_t n_parents = task_ptr.shape[0] - 1, k, first
     cdef int64_t[::1] n_rows = np.zeros(n_parents, dtype=np.int64)
     cdef int64_t[::1] n_entries = np.zeros(n_parents, dtype=np.int64)
-    cdef int64_t most = (int(np.diff(task_ptr).max()) + 1) * blocks_per_task
+    cdef int64_t most = int(np.diff(task_ptr).max()) + 1
     cdef int64_t* cursors
     cdef int failure = 0
     cdef int* failed = &failure
@@ -191,9 +191,9 @@ cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t
             if cursors == NULL:
                 failed[0] = 1
             else:
-                first = task_ptr[k] * blocks_per_task
+                first = task_ptr[k]
                 n_rows[k] = merge_blocks(
-                    blocks + first, task_ptr[k + 1] * blocks_per_task - first,
+                    blocks + first, task_ptr[k + 1] - first,
                     child_ptr[k + 1] - child_ptr[k], cursors, NULL, &n_entries[k])
         free(cursors)
     if failure:
@@ -216,9 +216,9 @@ cdef assemble_chunks(const Block* blocks, int64_t blocks_per_task, const int64_t
             if cursors == NULL:
                 failed[0] = 1
             else:
-                first = task_ptr[k] * blocks_per_task
+                first = task_ptr[k]
                 write_chunk(
-                    blocks + first, task_ptr[k + 1] * blocks_per_task - first,
+                    blocks + first, task_ptr[k + 1] - first,
                     child_ptr[k + 1] - child_ptr[k], cursors, &features[chunk_ptr[k]],
                     &row_ptr[chunk_ptr[k] + k], &slots[entry_ptr[k] * slot_size], slot_size,
                     &values[entry_ptr[k]])

@@ -33,45 +33,48 @@ typedef struct {
     float step_pos, step_neg; /* 1 / Q_ii of the hinge losses, for either class */
 } xmr_row;
 
-/* The rows of one cluster and 16 of its labels. */
+/* The rows of one cluster. */
 typedef struct {
     int64_t n_rows;
     int64_t n_features;        /* local; W has one row more, for the constant feature */
     const xmr_row *rows;
     const xmr_entry *entries;
     const double *sq_norms;    /* (n_rows) with the constant feature */
-    const int32_t *features;   /* (n_features) their numbers in X, ascending */
     const uint8_t *member;     /* (n_rows), or NULL for ones; 0: the row counts only where positive */
-    const uint16_t *positive;  /* (n_rows) one bit a lane */
-    int n_lanes;               /* lanes in use, the first ones */
     int loss;
     int max_iter;
     double cost_positive, cost_negative, bias;
-    double tol;          /* a lane stops here */
+    double tol;          /* a lane stops where no projected gradient exceeds this */
+    double min_progress; /* or where a pass adds less than this share to its dual objective; hinge losses */
     double accepted_tol; /* a lane that max_iter stops beyond this counts as unconverged */
     double threshold;    /* smaller weights are dropped */
-    uint64_t seed;
     int (*should_stop)(void);  /* asked once a pass; the result is then of no use */
 } xmr_problem;
 
-/* Scratch of the caller, aligned to 64 bytes; W is the result. */
+/* Up to 16 labels in training, one a lane. Sets of lanes are integers, one bit a lane. The pointers are
+ * the caller's, aligned to 64 bytes. */
 typedef struct {
-    void *weights;   /* (n_features + 1, 16) float32 or float64 */
-    void *alpha;     /* (n_rows, 16) */
-    int32_t *order;  /* (n_rows) */
-} xmr_workspace;
+    void *weights;      /* (n_features + 1, 16) float32 or float64 */
+    void *alpha;        /* (n_rows, 16) */
+    uint16_t *positive; /* (n_rows) the lanes whose label the row has */
+    int32_t *order;     /* (n_rows) the first n_active have a coordinate that may move */
+    int64_t n_active;
+    uint64_t random;
+    unsigned live;      /* in training */
+    unsigned waiting;   /* converged on their active set, to be checked against all rows */
+    unsigned shrunk;    /* some coordinate has left the active set */
+    int n_iter[XMR_LANES];
+    double bound_max[XMR_LANES], bound_min[XMR_LANES]; /* a coordinate beyond leaves the active set */
+    double gain[XMR_LANES], objective[XMR_LANES];      /* of the dual: by the last pass, by all (from below) */
+    double pg_max[XMR_LANES], pg_min[XMR_LANES];       /* projected gradients of the last pass */
+} xmr_lanes;
 
+/* A weight that survives pruning. */
 typedef struct {
-    int n_iter;
-    int n_unconverged; /* lanes that max_iter stopped */
-} xmr_outcome;
-
-/* Weights that survive pruning. */
-typedef struct {
-    int32_t *features;
-    int32_t *lanes;
-    float *values;
-} xmr_weights;
+    int32_t feature; /* local */
+    int32_t lane;
+    float value;
+} xmr_weight;
 
 static inline uint64_t xmr_splitmix64(uint64_t *state) {
     uint64_t z = (*state += 0x9E3779B97F4A7C15ull);
@@ -135,27 +138,23 @@ XMR_TARGET_END
 #undef REAL_BITS
 #undef XMR_WITH_LOG_LOSS
 
-typedef xmr_outcome (*xmr_solver)(const xmr_problem *, xmr_workspace *);
-typedef int64_t (*xmr_collector)(const xmr_problem *, const void *, xmr_weights *);
+typedef struct {
+    void (*begin)(const xmr_problem *, xmr_lanes *);
+    void (*load)(const xmr_problem *, xmr_lanes *, unsigned);
+    unsigned (*run)(const xmr_problem *, xmr_lanes *, int, int *);
+    int64_t (*collect)(const xmr_problem *, const xmr_lanes *, unsigned, xmr_weight *);
+} xmr_solver;
 
-#if XMR_X86_VARIANTS
+#define XMR_SOLVER(variant) \
+    {XMR_CAT(begin, variant), XMR_CAT(load, variant), XMR_CAT(run, variant), XMR_CAT(collect, variant)}
 static const xmr_solver XMR_SOLVERS[2][XMR_N_VARIANTS] = {
-    {solve_f32_baseline, solve_f32_avx2, solve_f32_avx512}, {solve_f64_baseline, solve_f64_avx2, solve_f64_avx512}};
-static const xmr_collector XMR_COLLECTORS[2][XMR_N_VARIANTS] = {
-    {collect_f32_baseline, collect_f32_avx2, collect_f32_avx512},
-    {collect_f64_baseline, collect_f64_avx2, collect_f64_avx512}};
+#if XMR_X86_VARIANTS
+    {XMR_SOLVER(f32_baseline), XMR_SOLVER(f32_avx2), XMR_SOLVER(f32_avx512)},
+    {XMR_SOLVER(f64_baseline), XMR_SOLVER(f64_avx2), XMR_SOLVER(f64_avx512)},
 #else
-static const xmr_solver XMR_SOLVERS[2][1] = {{solve_f32_baseline}, {solve_f64_baseline}};
-static const xmr_collector XMR_COLLECTORS[2][1] = {{collect_f32_baseline}, {collect_f64_baseline}};
+    {XMR_SOLVER(f32_baseline)},
+    {XMR_SOLVER(f64_baseline)},
 #endif
-
-static inline xmr_outcome xmr_solve(const xmr_problem *p, xmr_workspace *ws, int variant, int is_double) {
-    return XMR_SOLVERS[is_double][variant](p, ws);
-}
-
-static inline int64_t xmr_collect(const xmr_problem *p, const xmr_workspace *ws, xmr_weights *out, int variant,
-                                  int is_double) {
-    return XMR_COLLECTORS[is_double][variant](p, ws->weights, out);
-}
+};
 
 #endif

@@ -1,17 +1,17 @@
 """Train the one-vs-rest problems of a label tree, cluster by cluster, 16 sibling labels at a time.
 
-A task is a cluster with up to 128 of its children. Its rows are gathered once into a small matrix whose
-columns are the features that occur in them; then its blocks of 16 children are solved one after the
-other (`_dual_cd_lanes.h`). Tasks of all levels run in one parallel loop, the dearest first, each on one
-thread, so the result does not depend on the number of threads. Afterwards the blocks of a cluster are
-merged into the chunk that beam search reads.
+A task is a cluster with some or all of its children. Its rows are gathered once into a small matrix whose
+columns are the features that occur in them. Its children then pass through the 16 lanes of the solver
+(`_dual_cd_lanes.h`): where some have converged, the next ones take their lanes. Tasks of all levels run in
+one parallel loop, the dearest first, each on one thread, so the result does not depend on the number of
+threads. Afterwards the weights of a cluster's tasks are merged into the chunk that beam search reads.
 """
 
 from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from libc.time cimport CLOCKS_PER_SEC, clock
 
 import numpy as np
@@ -25,7 +25,9 @@ from sklearn_xmr.utils._simd import SIMD_VARIANT
 
 cdef extern from "_dual_cd.h" nogil:
     int XMR_LANES
+    double XMR_DUST
     int SQUARED_HINGE "XMR_SQUARED_HINGE"
+    int LOG_LOSS "XMR_LOG_LOSS"
     ctypedef struct xmr_entry:
         int32_t offset
         float value
@@ -41,10 +43,7 @@ cdef extern from "_dual_cd.h" nogil:
         const xmr_row* rows
         const xmr_entry* entries
         const double* sq_norms
-        const int32_t* features
         const uint8_t* member
-        const uint16_t* positive
-        int n_lanes
         int loss
         int max_iter
         double cost_positive
@@ -52,22 +51,26 @@ cdef extern from "_dual_cd.h" nogil:
         double bias
         double tol
         double accepted_tol
+        double min_progress
         double threshold
-        uint64_t seed
         int (*should_stop)() noexcept
-    ctypedef struct xmr_workspace:
+    ctypedef struct xmr_lanes:
         void* weights
         void* alpha
+        uint16_t* positive
         int32_t* order
-    ctypedef struct xmr_outcome:
-        int n_iter
-        int n_unconverged
-    ctypedef struct xmr_weights:
-        int32_t* features
-        int32_t* lanes
-        float* values
-    xmr_outcome xmr_solve(const xmr_problem*, xmr_workspace*, int, int)
-    int64_t xmr_collect(const xmr_problem*, const xmr_workspace*, xmr_weights*, int, int)
+        uint64_t random
+        int n_iter[16]
+    ctypedef struct xmr_weight:
+        int32_t feature
+        int32_t lane
+        float value
+    ctypedef struct xmr_solver:
+        void (*begin)(const xmr_problem*, xmr_lanes*) noexcept nogil
+        void (*load)(const xmr_problem*, xmr_lanes*, unsigned) noexcept nogil
+        unsigned (*run)(const xmr_problem*, xmr_lanes*, int, int*) noexcept nogil
+        int64_t (*collect)(const xmr_problem*, const xmr_lanes*, unsigned, xmr_weight*) noexcept nogil
+    const xmr_solver XMR_SOLVERS[2][3]
     uint64_t xmr_splitmix64(uint64_t*)
 
 
@@ -77,7 +80,7 @@ cdef struct Level:
     const uint8_t* members       # parallel to rows; NULL: all ones
     const int64_t* positive_ptr  # positive rows of each child
     const int32_t* positives
-    const int32_t* child_order   # children in the order of their blocks
+    const int32_t* child_order   # children in the order of their tasks
     const int64_t* child_ptr     # first child of each parent
 
 
@@ -86,6 +89,10 @@ cdef struct Task:
     int32_t parent
     int64_t first      # position of the first child in child_order
     int32_t n_children
+
+
+# Lanes that must be free before the next labels are loaded: loading sweeps over the weights.
+cdef int REFILL = 6
 
 
 cdef struct Settings:
@@ -98,6 +105,7 @@ cdef struct Settings:
     double bias
     double tol
     double accepted_tol
+    double min_progress
     double threshold
     uint64_t seed
 
@@ -123,11 +131,12 @@ cdef struct Scratch:
     int32_t* feature_map  # global feature -> local, -1 elsewhere
     int32_t* row_map      # global row -> local, -1 elsewhere
     Buffer rows, entries, sq_norms, features, member, positive, order, alpha, weights
-    Buffer sort
+    Buffer sort, found, counts
+    int64_t n_found
 
 
 cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
-    """Make room for `size` bytes; returns 0, or -1 without memory."""
+    """Make room for `size` bytes, whatever the buffer holds; returns 0, or -1 without memory."""
     if buffer.size >= size:
         return 0
     free(buffer.base)
@@ -153,6 +162,8 @@ cdef void free_scratch(Scratch* s) noexcept nogil:
     free(s.alpha.base)
     free(s.weights.base)
     free(s.sort.base)
+    free(s.found.base)
+    free(s.counts.base)
     free(s)
 
 
@@ -264,7 +275,6 @@ cdef int gather_rows(
     p.rows = <xmr_row*> s.rows.data
     p.entries = entries
     p.sq_norms = sq_norms
-    p.features = features
     p.member = member if level.members != NULL else NULL
     for i in range(n_features):
         s.feature_map[features[i]] = -1
@@ -277,43 +287,92 @@ cdef void forget_rows(const Level* level, int32_t parent, Scratch* s) noexcept n
         s.row_map[level.rows[i]] = -1
 
 
-cdef int keep_block(
-    const xmr_problem* p, const xmr_workspace* workspace, const Settings* settings, const int32_t* slots,
-    Block* block,
+cdef int keep_weights(
+    const xmr_problem* p, const xmr_lanes* lanes, const xmr_solver* solver, unsigned finished,
+    const int32_t* slots, Scratch* s,
 ) noexcept nogil:
-    """Copy the weights that survive pruning; returns 0, or -1 without memory."""
-    cdef xmr_weights out
-    cdef int64_t n, i
-    memset(&out, 0, sizeof(out))
-    n = xmr_collect(p, workspace, &out, settings.simd, settings.is_double)
-    block.n_entries = n
-    block.features = out.features = <int32_t*> malloc((n + 1) * sizeof(int32_t))
-    block.slots = out.lanes = <int32_t*> malloc((n + 1) * sizeof(int32_t))
-    block.values = out.values = <float*> malloc((n + 1) * sizeof(float))
+    """Append the weights of finished lanes that survive pruning; returns 0, or -1 without memory."""
+    cdef int64_t n = solver.collect(p, lanes, finished, NULL), i
+    cdef Buffer larger
+    cdef xmr_weight* found
+    if s.found.size < (s.n_found + n) * sizeof(xmr_weight):
+        memset(&larger, 0, sizeof(larger))
+        if reserve(&larger, 2 * (s.n_found + n) * sizeof(xmr_weight)):
+            return -1
+        if s.n_found:
+            memcpy(larger.data, s.found.data, s.n_found * sizeof(xmr_weight))
+        free(s.found.base)
+        s.found = larger
+    found = <xmr_weight*> s.found.data + s.n_found
+    solver.collect(p, lanes, finished, found)
+    for i in range(n):
+        found[i].lane = slots[found[i].lane]
+    s.n_found += n
+    return 0
+
+
+cdef int write_block(const xmr_problem* p, Scratch* s, Block* block) noexcept nogil:
+    """Order the task's weights by feature; returns 0, or -1 without memory."""
+    cdef int64_t n = s.n_found, i, position, total = 0
+    cdef const xmr_weight* found = <const xmr_weight*> s.found.data
+    cdef const int32_t* features = <const int32_t*> s.features.data
+    cdef int64_t* counts
+    if reserve(&s.counts, (p.n_features + 1) * sizeof(int64_t)):
+        return -1
+    counts = <int64_t*> s.counts.data
+    block.features = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+    block.slots = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+    block.values = <float*> malloc((n + 1) * sizeof(float))
     if block.features == NULL or block.slots == NULL or block.values == NULL:
         return -1
-    xmr_collect(p, workspace, &out, settings.simd, settings.is_double)
+    memset(counts, 0, (p.n_features + 1) * sizeof(int64_t))
     for i in range(n):
-        block.slots[i] = slots[block.slots[i]]
+        counts[found[i].feature] += 1
+    for i in range(p.n_features):
+        position = total
+        total += counts[i]
+        counts[i] = position
+    for i in range(n):
+        position = counts[found[i].feature]
+        counts[found[i].feature] += 1
+        block.features[position] = features[found[i].feature]
+        block.slots[position] = found[i].lane
+        block.values[position] = found[i].value
+    block.n_entries = n
     return 0
+
+
+cdef void mark_positives(
+    const Level* level, int32_t child, int lane, bint positive, Scratch* s,
+) noexcept nogil:
+    """Set or clear a lane's bit in the rows that have its label."""
+    cdef uint16_t* marks = <uint16_t*> s.positive.data
+    cdef int64_t i
+    cdef int32_t row
+    for i in range(level.positive_ptr[child], level.positive_ptr[child + 1]):
+        row = s.row_map[level.positives[i]]
+        if positive:
+            marks[row] |= <uint16_t> (1 << lane)
+        else:
+            marks[row] &= <uint16_t> ~(1 << lane)
 
 
 cdef int run_task(
     const Matrix* X, const Level* level, const Task* task, const Settings* settings, Scratch* s,
-    Block* blocks, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
+    Block* block, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
 ) noexcept nogil:
-    """Solve a task's blocks; returns 0, or -1 without memory."""
+    """Solve a task; returns 0, or -1 without memory."""
     cdef xmr_problem p
-    cdef xmr_workspace workspace
-    cdef xmr_outcome outcome
+    cdef xmr_lanes lanes
+    cdef const xmr_solver* solver = &XMR_SOLVERS[settings.is_double][settings.simd]
+    cdef int32_t children[16]
     cdef int32_t slots[16]
-    cdef int32_t child, row
-    cdef int k, b
-    cdef int64_t first, j
+    cdef int32_t n_loaded = 0
+    cdef unsigned free_lanes = (1 << XMR_LANES) - 1, fresh, finished
+    cdef int k, n_wanted, n_refill = REFILL, unconverged = 0
     cdef size_t real_size = sizeof(double) if settings.is_double else sizeof(float)
-    cdef uint64_t seed = settings.seed
+    cdef uint64_t seed
     cdef double intercept
-    cdef uint16_t* positive
 
     if gather_rows(X, level, task.parent, settings, s, &p):
         return -1
@@ -322,11 +381,13 @@ cdef int run_task(
             or reserve(&s.alpha, (p.n_rows + 1) * XMR_LANES * real_size)
             or reserve(&s.weights, (p.n_features + 1) * XMR_LANES * real_size)):
         return -1
-    positive = <uint16_t*> s.positive.data
-    workspace.weights = s.weights.data
-    workspace.alpha = s.alpha.data
-    workspace.order = <int32_t*> s.order.data
-    p.positive = positive
+    lanes.weights = s.weights.data
+    lanes.alpha = s.alpha.data
+    lanes.positive = <uint16_t*> s.positive.data
+    lanes.order = <int32_t*> s.order.data
+    # the seed belongs to the task, whoever computes it
+    seed = settings.seed ^ (<uint64_t> task.level << 56) ^ <uint64_t> task.first
+    lanes.random = xmr_splitmix64(&seed)
     p.loss = settings.loss
     p.max_iter = settings.max_iter
     p.cost_positive = settings.cost_positive
@@ -334,35 +395,48 @@ cdef int run_task(
     p.bias = settings.bias
     p.tol = settings.tol
     p.accepted_tol = settings.accepted_tol
+    p.min_progress = settings.min_progress
     p.threshold = settings.threshold
     p.should_stop = should_stop
+    s.n_found = 0
+    # small weights are rebuilt from alpha, for all lanes at once, and so is the start of log loss
+    if settings.threshold < XMR_DUST or settings.loss == LOG_LOSS:
+        n_refill = XMR_LANES
 
-    for b in range((task.n_children + XMR_LANES - 1) // XMR_LANES):
-        first = task.first + b * XMR_LANES
-        p.n_lanes = <int> min(XMR_LANES, task.first + task.n_children - first)
-        memset(positive, 0, p.n_rows * sizeof(uint16_t))
-        for k in range(p.n_lanes):
-            child = level.child_order[first + k]
-            slots[k] = <int32_t> (child - level.child_ptr[task.parent])
-            for j in range(level.positive_ptr[child], level.positive_ptr[child + 1]):
-                row = s.row_map[level.positives[j]]
-                positive[row] |= <uint16_t> (1 << k)
-        # the seed belongs to the block, whoever computes it
-        seed = settings.seed ^ (<uint64_t> task.level << 56) ^ <uint64_t> first
-        p.seed = xmr_splitmix64(&seed)
-        outcome = xmr_solve(&p, &workspace, settings.simd, settings.is_double)
-        n_iter[0] = max(n_iter[0], outcome.n_iter)
-        n_unconverged[0] += outcome.n_unconverged
-        if keep_block(&p, &workspace, settings, slots, &blocks[b]):
+    solver.begin(&p, &lanes)
+    while True:
+        fresh = 0
+        for k in range(XMR_LANES):
+            if free_lanes >> k & 1 and n_loaded < task.n_children:
+                children[k] = level.child_order[task.first + n_loaded]
+                slots[k] = <int32_t> (children[k] - level.child_ptr[task.parent])
+                mark_positives(level, children[k], k, True, s)
+                fresh |= 1u << k
+                n_loaded += 1
+        if fresh:
+            solver.load(&p, &lanes, fresh)
+            free_lanes &= ~fresh
+        if free_lanes == (1 << XMR_LANES) - 1:
+            break
+        n_wanted = n_refill if n_loaded < task.n_children else XMR_LANES
+        finished = solver.run(&p, &lanes, n_wanted, &unconverged)
+        if interrupted:
+            break
+        if keep_weights(&p, &lanes, solver, finished, slots, s):
             return -1
-        for k in range(p.n_lanes):
-            if settings.is_double:
-                intercept = (<double*> workspace.weights)[p.n_features * XMR_LANES + k]
-            else:
-                intercept = (<float*> workspace.weights)[p.n_features * XMR_LANES + k]
-            intercepts[level.child_order[first + k]] = <float> (settings.bias * intercept)
+        for k in range(XMR_LANES):
+            if finished >> k & 1:
+                n_iter[0] = max(n_iter[0], lanes.n_iter[k])
+                if settings.is_double:
+                    intercept = (<double*> lanes.weights)[p.n_features * XMR_LANES + k]
+                else:
+                    intercept = (<float*> lanes.weights)[p.n_features * XMR_LANES + k]
+                intercepts[children[k]] = <float> (settings.bias * intercept)
+                mark_positives(level, children[k], k, False, s)
+        free_lanes |= finished
+    n_unconverged[0] += unconverged
     forget_rows(level, task.parent, s)
-    return 0
+    return write_block(&p, s, block)
 
 
 cdef const int64_t* pointer64(const int64_t[::1] array) noexcept:
@@ -388,7 +462,6 @@ def solve_label_tree(
     const int64_t[::1] task_order,
     dict settings,
     slot_dtype,
-    int64_t blocks_per_task,
     int n_threads,
 ):
     """Solve every task and assemble the chunks of each level.
@@ -411,11 +484,10 @@ def solve_label_tree(
     task_order : (n_tasks,)
         Order in which the tasks start.
     settings : dict
-        loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, accepted_tol, threshold, seed.
+        loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, accepted_tol, min_progress,
+        threshold, seed.
     slot_dtype : callable
         Dtype of child numbers for a largest fan-out.
-    blocks_per_task : int
-        Room for the results of a task; a block has 16 children.
     n_threads : int
 
     Returns
@@ -433,7 +505,7 @@ def solve_label_tree(
     cdef Settings config
     cdef Level* level_table = <Level*> calloc(n_levels + 1, sizeof(Level))
     cdef Task* tasks = <Task*> calloc(n_tasks + 1, sizeof(Task))
-    cdef Block* blocks = <Block*> calloc(n_tasks * blocks_per_task + 1, sizeof(Block))
+    cdef Block* blocks = <Block*> calloc(n_tasks + 1, sizeof(Block))
     cdef float** intercept_table = <float**> calloc(n_levels + 1, sizeof(float*))
     cdef int32_t[::1] n_iter = np.zeros(n_tasks + 1, dtype=np.int32)
     cdef int32_t[::1] n_unconverged = np.zeros(n_tasks + 1, dtype=np.int32)
@@ -461,6 +533,7 @@ def solve_label_tree(
     config.bias = settings["bias"]
     config.tol = settings["tol"]
     config.accepted_tol = settings["accepted_tol"]
+    config.min_progress = settings["min_progress"]
     config.threshold = settings["threshold"]
     config.seed = settings["seed"]
 
@@ -497,7 +570,7 @@ def solve_label_tree(
                 elif scratch == NULL or failed[0]:
                     failed[0] = 1
                 elif run_task(&X, &level_table[tasks[task_order[i]].level], &tasks[task_order[i]], &config,
-                              scratch, &blocks[task_order[i] * blocks_per_task],
+                              scratch, &blocks[task_order[i]],
                               intercept_table[tasks[task_order[i]].level],
                               &n_iter_p[task_order[i]], &n_unconverged_p[task_order[i]]):
                     failed[0] = 1
@@ -517,13 +590,13 @@ def solve_label_tree(
             task_ptr = first_task[i] + np.searchsorted(parents, np.arange(n_parents + 1))
             dtype = np.dtype(slot_dtype(np.diff(levels[i][6]).max()))
             chunk_ptr, features, entry_ptr, entry_rows, slots, values = assemble_chunks(
-                blocks, blocks_per_task, task_ptr.astype(np.int64), levels[i][6], dtype.itemsize, n_threads)
+                blocks, task_ptr.astype(np.int64), levels[i][6], dtype.itemsize, n_threads)
             chunks.append(
                 (chunk_ptr, features, entry_ptr, entry_rows, slots.view(dtype), values, all_intercepts[i]))
         return chunks, int(np.max(n_iter)), int(np.sum(n_unconverged))
     finally:
         if blocks != NULL:
-            for b in range(n_tasks * blocks_per_task):
+            for b in range(n_tasks):
                 free(blocks[b].features)
                 free(blocks[b].slots)
                 free(blocks[b].values)

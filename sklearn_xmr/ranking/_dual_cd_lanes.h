@@ -86,30 +86,35 @@ INLINE void FN(axpy)(REAL *W, const xmr_entry *x, int32_t n, const V *delta) {
 }
 
 /* Bring the marked coordinates of the given lanes back. */
-static void FN(restore)(const xmr_problem *p, REAL *alpha, const M *lanes) {
+static void FN(restore)(const xmr_problem *p, xmr_lanes *s, unsigned lanes) {
+    M mask[NV];
+    FN(expand)(lanes, mask);
     for (int64_t r = 0; r < p->n_rows; r++) {
-        V *a = (V *)(alpha + r * XMR_LANES);
+        V *a = (V *)((REAL *)s->alpha + r * XMR_LANES);
         REAL cost = p->rows[r].cost;
         M positive[NV];
-        FN(expand)(p->positive[r], positive);
+        FN(expand)(s->positive[r], positive);
         EACH(v) {
             V upper = FN(select)(positive[v], FN(splat)(p->cost_positive * cost),
                                  FN(splat)(p->cost_negative * cost));
-            a[v] = FN(select)(lanes[v] & (a[v] == AT_ZERO), (V){0}, a[v]);
-            a[v] = FN(select)(lanes[v] & (a[v] == AT_UPPER), upper, a[v]);
+            a[v] = FN(select)(mask[v] & (a[v] == AT_ZERO), (V){0}, a[v]);
+            a[v] = FN(select)(mask[v] & (a[v] == AT_UPPER), upper, a[v]);
         }
     }
+    s->shrunk &= ~lanes;
+    s->n_active = p->n_rows;
 }
 
 /* W from alpha alone: free of the rounding dust of many updates, so that what is zero is exactly so. */
-static void FN(rebuild)(const xmr_problem *p, REAL *W, const REAL *alpha) {
+static void FN(rebuild)(const xmr_problem *p, xmr_lanes *s) {
+    REAL *W = (REAL *)s->weights;
     memset(W, 0, (size_t)(p->n_features + 1) * XMR_LANES * sizeof(REAL));
     V *w_bias = (V *)(W + (size_t)p->n_features * XMR_LANES);
     for (int64_t r = 0; r < p->n_rows; r++) {
-        const V *a = (const V *)(alpha + r * XMR_LANES);
+        const V *a = (const V *)((const REAL *)s->alpha + r * XMR_LANES);
         M positive[NV], some = {0};
         V delta[NV];
-        FN(expand)(p->positive[r], positive);
+        FN(expand)(s->positive[r], positive);
         EACH(v) {
             V step = FN(select)(a[v] > 0, a[v], (V){0});
             delta[v] = FN(select)(positive[v], step, -step);
@@ -121,22 +126,29 @@ static void FN(rebuild)(const xmr_problem *p, REAL *W, const REAL *alpha) {
     }
 }
 
-/* One pass of squared hinge or hinge loss over the active rows; returns how many remain active. */
-static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n_active, const M *live,
-                              const REAL *bound_max, const REAL *bound_min, REAL *pg_max, REAL *pg_min) {
+/* One pass of squared hinge or hinge loss over the active rows. */
+static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
     REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
+    int64_t n_active = ws->n_active;
     const int is_hinge = p->loss == XMR_HINGE;
     const REAL bias = (REAL)p->bias;
     const REAL d_pos = is_hinge ? 0 : (REAL)(0.5 / p->cost_positive);
     const REAL d_neg = is_hinge ? 0 : (REAL)(0.5 / p->cost_negative);
     V *w_bias = (V *)(W + (size_t)p->n_features * XMR_LANES);
     V intercept[NV], hi[NV], lo[NV], upper_bound[NV], lower_bound[NV];
+    V gain[NV];
+    M live[NV], shrunk[NV];
+    FN(expand)(ws->live, live);
     EACH(v) {
         intercept[v] = w_bias[v];
         hi[v] = FN(splat)(-INFINITY);
         lo[v] = FN(splat)(INFINITY);
-        upper_bound[v] = ((const V *)bound_max)[v];
-        lower_bound[v] = ((const V *)bound_min)[v];
+        shrunk[v] = (M){0};
+        gain[v] = (V){0};
+        for (int k = 0; k < PER_V; k++) {
+            upper_bound[v][k] = (REAL)ws->bound_max[v * PER_V + k];
+            lower_bound[v][k] = (REAL)ws->bound_min[v * PER_V + k];
+        }
     }
     for (int64_t s = 0; s < n_active; s++) {
         int32_t r = ws->order[s];
@@ -171,7 +183,7 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
             diagonal[v] = FN(splat)(d_neg * inv_cost);
         }
         FN(dot)(W, x, row->n, z);
-        unsigned positive = p->positive[r];
+        unsigned positive = ws->positive[r];
         if (positive) { /* most rows are positive for none of the lanes */
             M pos[NV];
             FN(expand)(positive, pos);
@@ -200,11 +212,14 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
                 marked = FN(select)(shrink_upper, FN(splat)(AT_UPPER), marked);
                 shrink |= shrink_upper;
             }
+            shrunk[v] |= shrink;
             M kept = active[v] & ~shrink;
             hi[v] = FN(select)(kept & (projected > hi[v]), projected, hi[v]);
             lo[v] = FN(select)(kept & (projected < lo[v]), projected, lo[v]);
             M move = kept & ((projected > (REAL)1e-12) | (projected < (REAL)-1e-12));
-            delta[v] = FN(select)(move, (next - av) * y[v], (V){0});
+            V change = FN(select)(move, next - av, (V){0});
+            gain[v] -= change * gradient;
+            delta[v] = change * y[v];
             some |= (delta[v] != 0);
             av = FN(select)(move, next, av);
             a[v] = FN(select)(shrink, marked, av);
@@ -215,10 +230,14 @@ static int64_t FN(hinge_pass)(const xmr_problem *p, xmr_workspace *ws, int64_t n
     }
     EACH(v) {
         w_bias[v] = intercept[v];
-        ((V *)pg_max)[v] = hi[v];
-        ((V *)pg_min)[v] = lo[v];
+        for (int k = 0; k < PER_V; k++) {
+            ws->pg_max[v * PER_V + k] = hi[v][k];
+            ws->pg_min[v * PER_V + k] = lo[v][k];
+            ws->gain[v * PER_V + k] = 0.5 * gain[v][k];
+        }
+        ws->shrunk |= FN(bits)(shrunk[v]) << (v * PER_V);
     }
-    return n_active;
+    ws->n_active = n_active;
 }
 
 #ifdef XMR_WITH_LOG_LOSS
@@ -242,11 +261,11 @@ static REAL FN(log_loss_step)(REAL a, REAL upper, REAL q, REAL margin, REAL inne
 }
 
 /* One pass of logistic loss over all rows. */
-static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int *live, REAL *pg_max) {
+static void FN(log_loss_pass)(const xmr_problem *p, xmr_lanes *ws) {
     REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
     V *w_bias = (V *)(W + (size_t)p->n_features * XMR_LANES);
     const REAL bias = (REAL)p->bias, inner_tol = (REAL)(0.1 * p->tol);
-    for (int k = 0; k < XMR_LANES; k++) pg_max[k] = 0;
+    for (int k = 0; k < XMR_LANES; k++) ws->pg_max[k] = ws->pg_min[k] = 0;
     for (int64_t s = 0; s < p->n_rows; s++) {
         int32_t r = ws->order[s];
         const xmr_row *row = p->rows + r;
@@ -258,15 +277,16 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int
         }
         FN(dot)(W, x, row->n, z);
         REAL cost = row->cost, q = (REAL)p->sq_norms[r];
-        for (int k = 0; k < p->n_lanes; k++) {
+        for (unsigned lanes = ws->live; lanes; lanes &= lanes - 1) {
+            int k = __builtin_ctz(lanes);
             REAL *a = alpha + (size_t)r * XMR_LANES + k;
-            if (!live[k] || *a == DROPPED) continue;
-            int positive = p->positive[r] >> k & 1;
+            if (*a == DROPPED) continue;
+            int positive = ws->positive[r] >> k & 1;
             REAL y = positive ? 1 : -1;
             REAL upper = (REAL)(positive ? p->cost_positive : p->cost_negative) * cost;
             REAL gradient, margin = y * z[k / PER_V][k % PER_V];
             REAL next = FN(log_loss_step)(*a, upper, q, margin, inner_tol, &gradient);
-            if (!(fabs(gradient) <= pg_max[k])) pg_max[k] = fabs(gradient);
+            if (!(fabs(gradient) <= ws->pg_max[k])) ws->pg_max[k] = fabs(gradient);
             delta[k / PER_V][k % PER_V] = (next - *a) * y;
             *a = next;
         }
@@ -275,45 +295,25 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_workspace *ws, const int
     }
 }
 
-static xmr_outcome FN(solve_log_loss)(const xmr_problem *p, xmr_workspace *ws) {
-    REAL *alpha = (REAL *)ws->alpha;
-    REAL pg_max[XMR_LANES] __attribute__((aligned(64)));
-    int live[XMR_LANES], n_live = p->n_lanes;
-    uint64_t state = p->seed;
-    xmr_outcome outcome = {0, 0};
-    for (int k = 0; k < XMR_LANES; k++) live[k] = k < p->n_lanes;
+/* Start values of the given lanes; Yu et al. */
+static void FN(start_log_loss)(const xmr_problem *p, xmr_lanes *s, unsigned lanes) {
     for (int64_t r = 0; r < p->n_rows; r++) {
-        REAL cost = p->rows[r].cost;
-        ws->order[r] = (int32_t)r;
-        for (int k = 0; k < XMR_LANES; k++) {
-            int positive = p->positive[r] >> k & 1;
-            REAL upper = (REAL)(positive ? p->cost_positive : p->cost_negative) * cost;
+        REAL *a = (REAL *)s->alpha + r * XMR_LANES;
+        for (unsigned left = lanes; left; left &= left - 1) {
+            int k = __builtin_ctz(left);
+            REAL upper = (REAL)(s->positive[r] >> k & 1 ? p->cost_positive : p->cost_negative) * p->rows[r].cost;
             REAL start = (REAL)0.001 * upper;
-            int dropped = k >= p->n_lanes || (p->member && !p->member[r] && !positive);
-            alpha[r * XMR_LANES + k] = dropped ? DROPPED : start < (REAL)1e-8 ? start : (REAL)1e-8;
+            if (a[k] != DROPPED) a[k] = start < (REAL)1e-8 ? start : (REAL)1e-8;
         }
     }
-    FN(rebuild)(p, (REAL *)ws->weights, alpha);
-    while (n_live && outcome.n_iter < p->max_iter && !p->should_stop()) {
-        outcome.n_iter++;
-        xmr_shuffle(ws->order, p->n_rows, &state);
-        FN(log_loss_pass)(p, ws, live, pg_max);
-        for (int k = 0; k < p->n_lanes; k++)
-            if (live[k] && (pg_max[k] < p->tol || !isfinite(pg_max[k]))) { /* overflow: nothing to wait for */
-                live[k] = 0;
-                n_live--;
-            }
-    }
-    for (int k = 0; k < p->n_lanes; k++) outcome.n_unconverged += live[k] && pg_max[k] > p->accepted_tol;
-    return outcome;
+    FN(rebuild)(p, s);
 }
 #endif
 
-/* Count the weights that survive pruning, by feature, then lane, and write them where `out` has room. */
-static int64_t FN(collect)(const xmr_problem *p, const void *weights, xmr_weights *out) {
-    const V *w = (const V *)weights;
+/* Count the given lanes' weights that survive pruning, by feature, and write them where `out` has room. */
+static int64_t FN(collect)(const xmr_problem *p, const xmr_lanes *s, unsigned lanes, xmr_weight *out) {
+    const V *w = (const V *)s->weights;
     const V bound = FN(splat)((REAL)p->threshold);
-    const unsigned used = (1u << p->n_lanes) - 1;
     int64_t n = 0;
     for (int64_t f = 0; f < p->n_features; f++, w += NV) {
         unsigned bits = 0;
@@ -321,85 +321,110 @@ static int64_t FN(collect)(const xmr_problem *p, const void *weights, xmr_weight
             V size = FN(select)(w[v] < 0, -w[v], w[v]);
             bits |= FN(bits)((size >= bound) & (size > 0)) << (v * PER_V);
         }
-        for (bits &= used; bits; bits &= bits - 1, n++) {
-            if (!out->features) continue;
+        for (bits &= lanes; bits; bits &= bits - 1, n++) {
+            if (!out) continue;
             int k = __builtin_ctz(bits);
-            out->features[n] = p->features[f];
-            out->lanes[n] = k;
-            out->values[n] = (float)w[k / PER_V][k % PER_V];
+            out[n] = (xmr_weight){(int32_t)f, k, (float)w[k / PER_V][k % PER_V]};
         }
     }
     return n;
 }
 
-static xmr_outcome FN(solve)(const xmr_problem *p, xmr_workspace *ws) {
-#ifdef XMR_WITH_LOG_LOSS
-    if (p->loss == XMR_LOG_LOSS) return FN(solve_log_loss)(p, ws);
-#endif
-    enum { DONE, LIVE, FRESH, WAITING }; /* FRESH: live, and no coordinate is shrunk */
-    REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
-    REAL bound_max[XMR_LANES] __attribute__((aligned(64))), bound_min[XMR_LANES] __attribute__((aligned(64)));
-    REAL pg_max[XMR_LANES] __attribute__((aligned(64))), pg_min[XMR_LANES] __attribute__((aligned(64)));
-    int state[XMR_LANES];
-    M live[NV];
-    unsigned live_bits = (1u << p->n_lanes) - 1;
-    int64_t n_active = p->n_rows;
-    uint64_t random = p->seed;
-    xmr_outcome outcome = {0, 0};
-
-    memset(W, 0, (size_t)(p->n_features + 1) * XMR_LANES * sizeof(REAL));
-    for (int k = 0; k < XMR_LANES; k++) {
-        state[k] = k < p->n_lanes ? FRESH : DONE;
-        bound_max[k] = INFINITY;
-        bound_min[k] = -INFINITY;
+static void FN(begin)(const xmr_problem *p, xmr_lanes *s) {
+    V *alpha = (V *)s->alpha;
+    memset(s->weights, 0, (size_t)(p->n_features + 1) * XMR_LANES * sizeof(REAL));
+    memset(s->positive, 0, (size_t)p->n_rows * sizeof(uint16_t));
+    for (int64_t r = 0; r < p->n_rows; r++, alpha += NV) {
+        s->order[r] = (int32_t)r;
+        EACH(v) alpha[v] = FN(splat)(DROPPED);
     }
-    for (int64_t r = 0; r < p->n_rows; r++) {
-        unsigned dropped = p->member && !p->member[r] ? ~(unsigned)p->positive[r] : 0;
-        M mask[NV];
-        ws->order[r] = (int32_t)r;
+    s->live = s->waiting = s->shrunk = 0;
+}
+
+/* Lanes that converged on a shrunk set are checked against all rows. */
+static void FN(check_waiting)(const xmr_problem *p, xmr_lanes *s) {
+    if (!s->waiting) return;
+    FN(restore)(p, s, s->waiting);
+    for (unsigned left = s->waiting; left; left &= left - 1) {
+        int k = __builtin_ctz(left);
+        s->bound_max[k] = INFINITY;
+        s->bound_min[k] = -INFINITY;
+    }
+    s->live |= s->waiting;
+    s->waiting = 0;
+}
+
+/* Put new labels, whose positives are marked, into the given lanes. */
+static void FN(load)(const xmr_problem *p, xmr_lanes *s, unsigned lanes) {
+    V *w = (V *)s->weights, *a = (V *)s->alpha;
+    M fresh[NV], mask[NV];
+    FN(expand)(lanes, fresh);
+    for (int64_t f = 0; f <= p->n_features; f++, w += NV) EACH(v) w[v] = FN(select)(fresh[v], (V){0}, w[v]);
+    for (int64_t r = 0; r < p->n_rows; r++, a += NV) {
+        unsigned dropped = p->member && !p->member[r] ? ~(unsigned)s->positive[r] : 0;
         FN(expand)(dropped, mask);
-        EACH(v) ((V *)(alpha + r * XMR_LANES))[v] = FN(select)(mask[v], FN(splat)(DROPPED), (V){0});
+        EACH(v) a[v] = FN(select)(fresh[v], FN(select)(mask[v], FN(splat)(DROPPED), (V){0}), a[v]);
     }
+    for (unsigned left = lanes; left; left &= left - 1) {
+        int k = __builtin_ctz(left);
+        s->n_iter[k] = 0;
+        s->objective[k] = 0;
+        s->bound_max[k] = INFINITY;
+        s->bound_min[k] = -INFINITY;
+    }
+    s->shrunk &= ~lanes;
+    FN(check_waiting)(p, s); /* all rows are visited now, whether or not they wait */
+    s->live |= lanes;
+    s->n_active = p->n_rows;
+#ifdef XMR_WITH_LOG_LOSS
+    if (p->loss == XMR_LOG_LOSS) FN(start_log_loss)(p, s, lanes);
+#endif
+}
 
-    while (live_bits && outcome.n_iter < p->max_iter && !p->should_stop()) {
-        outcome.n_iter++;
-        xmr_shuffle(ws->order, n_active, &random);
-        FN(expand)(live_bits, live);
-        n_active = FN(hinge_pass)(p, ws, n_active, live, bound_max, bound_min, pg_max, pg_min);
-        for (int k = 0; k < p->n_lanes; k++) {
-            if (!(live_bits >> k & 1)) continue;
-            int small = pg_max[k] - pg_min[k] <= p->tol && fabs(pg_max[k]) <= p->tol && fabs(pg_min[k]) <= p->tol;
-            if (small || pg_max[k] < pg_min[k]) { /* the second: nothing is left active */
-                state[k] = state[k] == FRESH ? DONE : WAITING;
-                live_bits &= ~(1u << k);
+/* Train until at least `n_wanted` lanes are through, or all; returns them. */
+static unsigned FN(run)(const xmr_problem *p, xmr_lanes *s, int n_wanted, int *n_unconverged) {
+    unsigned finished = 0;
+    while (__builtin_popcount(finished) < n_wanted && (s->live | s->waiting) && !p->should_stop()) {
+        if (!s->live || s->n_active * 8 > p->n_rows * 7) FN(check_waiting)(p, s);
+        xmr_shuffle(s->order, s->n_active, &s->random);
+#ifdef XMR_WITH_LOG_LOSS
+        if (p->loss == XMR_LOG_LOSS) FN(log_loss_pass)(p, s);
+        else
+#endif
+            FN(hinge_pass)(p, s);
+        for (unsigned left = s->live; left; left &= left - 1) {
+            int k = __builtin_ctz(left);
+            unsigned bit = 1u << k;
+            double hi = s->pg_max[k], lo = s->pg_min[k], violation = fmax(fabs(hi), fabs(lo));
+            int nothing_active = hi < lo, small = hi - lo <= p->tol && violation <= p->tol;
+            int stalls = 0;
+            s->n_iter[k]++;
+            if (p->loss != XMR_LOG_LOSS) {
+                s->objective[k] += s->gain[k];
+                stalls = s->n_iter[k] > 1 && s->gain[k] <= p->min_progress * s->objective[k];
+            }
+            if (stalls || (!nothing_active && !isfinite(violation))) { /* overflow: nothing to wait for */
+                finished |= bit;
+            } else if (nothing_active || small) {
+                if (s->shrunk & bit) s->waiting |= bit;
+                else finished |= bit;
             } else {
-                state[k] = LIVE;
-                bound_max[k] = pg_max[k] <= 0 ? INFINITY : pg_max[k];
-                bound_min[k] = pg_min[k] >= 0 ? -INFINITY : pg_min[k];
+                s->bound_max[k] = hi <= 0 ? INFINITY : hi;
+                s->bound_min[k] = lo >= 0 ? -INFINITY : lo;
+            }
+            if (s->n_iter[k] >= p->max_iter && !(finished & bit)) {
+                finished |= bit;
+                *n_unconverged += !nothing_active && violation > p->accepted_tol;
             }
         }
-        if (live_bits) continue;
-        /* Lanes that converged on a shrunk set are checked against all rows together: one pass for all. */
-        for (int k = 0; k < p->n_lanes; k++) {
-            if (state[k] != WAITING) continue;
-            state[k] = FRESH;
-            live_bits |= 1u << k;
-            bound_max[k] = INFINITY;
-            bound_min[k] = -INFINITY;
-        }
-        if (!live_bits) break;
-        FN(expand)(live_bits, live);
-        FN(restore)(p, alpha, live);
-        n_active = p->n_rows;
+        s->waiting &= ~finished;
+        s->live &= ~(finished | s->waiting);
     }
-    if (p->threshold < XMR_DUST) {
-        FN(expand)(0xffff, live);
-        FN(restore)(p, alpha, live);
-        FN(rebuild)(p, W, alpha);
+    if (p->threshold < XMR_DUST && finished) {
+        FN(restore)(p, s, 0xffff);
+        FN(rebuild)(p, s);
     }
-    for (int k = 0; k < p->n_lanes; k++)
-        outcome.n_unconverged += state[k] != DONE && fmax(fabs(pg_max[k]), fabs(pg_min[k])) > p->accepted_tol;
-    return outcome;
+    return finished;
 }
 
 #undef FN

@@ -13,16 +13,20 @@ from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 
 LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
 
-#: A task is a cluster with up to this many blocks of 16 children: enough to share the gathered rows, few
-#: enough to spread a wide cluster over threads.
-BLOCKS_PER_TASK = 8
-CHILDREN_PER_TASK = 16 * BLOCKS_PER_TASK
+#: A task is a cluster with as many children as keep rows times children below TASK_SIZE, within these
+#: bounds: enough to share the gathered rows, few enough to spread a wide cluster over threads.
+TASK_SIZE, FEWEST_CHILDREN, MOST_CHILDREN = 2**22, 64, 256
 
 #: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto", in as many
 #: passes as that takes within reason: equal data then give equal models, whatever the order of rows or
 #: their repetition as weights.
 TINY_PROBLEM, TINY_MAX_ITER = 2**16, 20_000
-LOOSE_TOL, TIGHT_TOL = 0.3, 1e-11
+TIGHT_TOL = 1e-11
+#: Otherwise a node is done when its projected gradients are below LOOSE_TOL, LIBLINEAR's default, or when a
+#: pass improves its dual objective by less than MIN_PROGRESS of it.
+LOOSE_TOL, MIN_PROGRESS = 0.1, 0.01
+#: Projected gradients that count as converged where "auto" runs into max_iter.
+ACCEPTED_TOL = 0.3
 #: float32 cannot resolve projected gradients below about this.
 FLOAT32_TOL = 1e-4
 
@@ -68,7 +72,7 @@ def fit_linear_rankers(
     loss : {"squared_hinge", "hinge", "log_loss"}
     C, positive_weight, negative_weight, bias : float
     tol : float or "auto"
-        Largest violation of optimality, in units of the dual gradient.
+        Largest violation of optimality, in units of the dual gradient; "auto": see MIN_PROGRESS.
     max_iter : int
         Passes over a cluster's rows; more where `tol` is "auto" and the problem tiny.
     weight_threshold : float
@@ -89,13 +93,12 @@ def fit_linear_rankers(
     """
     indptr, indices, data = as_kernel_csr(X)
     n_samples = indptr.size - 1
-    accepted_tol = tol
+    accepted_tol, min_progress = tol, -1.0
     if tol == "auto":
-        accepted_tol = LOOSE_TOL
+        tol, accepted_tol, min_progress = LOOSE_TOL, ACCEPTED_TOL, MIN_PROGRESS
         n_nodes = sum(int(problem.child_ptr[-1]) for problem in problems)
-        tol = LOOSE_TOL
         if n_samples * n_nodes <= TINY_PROBLEM:
-            tol, max_iter = TIGHT_TOL, max(max_iter, TINY_MAX_ITER)
+            tol, min_progress, max_iter = TIGHT_TOL, -1.0, max(max_iter, TINY_MAX_ITER)
     levels, tasks, costs = [], [], []
     for t, problem in enumerate(problems):
         by_parent = sp.csc_array(problem.rows)
@@ -103,7 +106,9 @@ def fit_linear_rankers(
         flags = by_parent.data
         members = None if np.all(flags == 1) else (flags == 1).astype(np.uint8)
         positive_ptr, positives = as_kernel_csc(problem.positives)
-        order, starts, sizes, parents = _tasks_of_level(problem.child_ptr, np.diff(positive_ptr))
+        order, starts, sizes, parents = _tasks_of_level(
+            problem.child_ptr, np.diff(positive_ptr), np.diff(row_ptr)
+        )
         levels.append((row_ptr, rows, members, positive_ptr, positives, order, problem.child_ptr))
         tasks.append((np.full(starts.size, t), parents, starts, sizes))
         costs.append(np.diff(row_ptr)[parents] * -(-sizes // 16))
@@ -117,6 +122,7 @@ def fit_linear_rankers(
         "bias": bias,
         "tol": tol,
         "accepted_tol": accepted_tol,
+        "min_progress": min_progress,
         "threshold": weight_threshold,
         "seed": seed,
     }
@@ -135,7 +141,6 @@ def fit_linear_rankers(
         np.argsort(-np.concatenate(costs), kind="stable"),
         settings,
         slot_dtype,
-        BLOCKS_PER_TASK,
         effective_n_threads(),
     )
     weights = [
@@ -145,16 +150,16 @@ def fit_linear_rankers(
     return weights, n_iter, n_unconverged
 
 
-def _tasks_of_level(child_ptr, n_positives):
+def _tasks_of_level(child_ptr, n_positives, n_rows):
     """Cut each cluster's children into tasks.
 
-    Children without positives are left out. The others come by falling number of positives, because
-    labels of one size need about the same number of passes and a block waits for its slowest lane.
+    Children without positives are left out. The others come by falling number of positives: those that
+    take longest are under way first.
 
     Returns
     -------
     order : ndarray of int32
-        Children in the order of their blocks.
+        Children in the order of their tasks.
     starts, sizes, parents : ndarray of shape (n_tasks,)
         A task's children are ``order[start : start + size]``.
     """
@@ -163,9 +168,10 @@ def _tasks_of_level(child_ptr, n_positives):
     order = np.lexsort((-n_positives, parent_of_child))
     order = order[n_positives[order] > 0]
     fan_outs = np.bincount(parent_of_child[order], minlength=n_parents)
-    n_tasks = -(-fan_outs // CHILDREN_PER_TASK)
+    most = np.clip(TASK_SIZE // np.maximum(n_rows, 1), FEWEST_CHILDREN, MOST_CHILDREN)
+    n_tasks = -(-fan_outs // most)
     parents = np.repeat(np.arange(n_parents), n_tasks)
     number = np.arange(parents.size) - np.repeat(np.cumsum(n_tasks) - n_tasks, n_tasks)
-    starts = (np.cumsum(fan_outs) - fan_outs)[parents] + number * CHILDREN_PER_TASK
-    sizes = np.minimum(fan_outs[parents] - number * CHILDREN_PER_TASK, CHILDREN_PER_TASK)
+    starts = (np.cumsum(fan_outs) - fan_outs)[parents] + number * most[parents]
+    sizes = np.minimum(fan_outs[parents] - number * most[parents], most[parents])
     return order.astype(np.int32), starts, sizes, parents

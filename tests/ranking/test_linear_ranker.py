@@ -162,6 +162,45 @@ def test_instruction_sets_agree_to_the_bit(tree, loss, tol, monkeypatch):
     assert all(same_weights(results[0], other) for other in results[1:])
 
 
+@pytest.mark.parametrize("loss", ["squared_hinge", "hinge"])
+@pytest.mark.parametrize("n_labels", [17, 40, 150])
+def test_labels_that_take_over_lanes_are_solved_like_the_first(loss, n_labels):
+    """Above the dust, lanes are filled again while others go on."""
+    X, Y = random_problem(80, 30, n_labels, random_state=3)
+    Y = sp.csr_array(Y)
+    Y.data[:] = 1
+    exact = fit(X, [flat_problem(80, Y)], loss=loss, max_iter=20_000)[0][0].to_csc().toarray()
+    settings = {"loss": loss, "max_iter": 20_000, "weight_threshold": 0.01}
+    (refilled,), n_iter, n_unconverged = fit(X, [flat_problem(80, Y)], **settings)
+    assert n_unconverged == 0 and n_iter > 1
+    kept = refilled.to_csc().toarray()
+    np.testing.assert_allclose(kept, np.where(kept != 0, exact, 0), atol=2e-6)
+    assert np.all(np.abs(exact[kept == 0]) < 0.01 + 2e-6)
+
+
+def test_no_progress_ends_a_label(monkeypatch):
+    """With tol="auto" a label whose passes gain little is done, near the optimum."""
+    X, Y = random_problem(400, 60, 20, random_state=4)
+    monkeypatch.setattr("sklearn_xmr.ranking._linear_ranker.TINY_PROBLEM", 0)
+    objectives, passes = [], []
+    for progress in (0.0, 0.01, 0.3):
+        monkeypatch.setattr("sklearn_xmr.ranking._linear_ranker.MIN_PROGRESS", progress)
+        (weights,), n_iter, n_unconverged = fit(X, [flat_problem(400, Y)], tol="auto")
+        assert n_unconverged == 0
+        passes.append(n_iter)
+        coefs = weights.to_csc().toarray()
+        objectives.append([
+            primal_objective(
+                np.append(coefs[:, k], weights.intercepts[k]), X.toarray(),
+                np.where(Y[:, [k]].toarray().ravel() > 0, 1, -1), np.ones(400), "squared_hinge", 1.0,
+            )
+            for k in range(20)
+        ])  # fmt: skip
+    assert passes[0] > passes[1] > passes[2] >= 2
+    best, loose, looser = np.array(objectives)
+    assert np.all(loose <= 1.1 * best) and looser.sum() > loose.sum()
+
+
 def test_threads_do_not_matter(tree):
     X, Y = random_problem(200, 40, 60)
     results = []
@@ -220,10 +259,11 @@ def test_max_iter_counts_unconverged_nodes():
 def test_tasks_cover_every_child_with_positives_once():
     child_ptr = np.array([0, 300, 301, 305])
     n_positives = np.random.default_rng(0).integers(0, 4, size=305)
-    order, starts, sizes, parents = _tasks_of_level(child_ptr, n_positives)
+    n_rows = np.array([20_000, 5, 10**6])
+    order, starts, sizes, parents = _tasks_of_level(child_ptr, n_positives, n_rows)
     covered = np.concatenate([order[s : s + n] for s, n in zip(starts, sizes, strict=True)])
     np.testing.assert_array_equal(np.sort(covered), np.flatnonzero(n_positives))
-    assert sizes.max() <= 128
+    assert sizes[parents == 0].max() == 2**22 // 20_000 and sizes.max() <= 256
     for start, size, parent in zip(starts, sizes, parents, strict=True):
         children = order[start : start + size]
         assert np.all((children >= child_ptr[parent]) & (children < child_ptr[parent + 1]))
