@@ -179,6 +179,7 @@ class BeamWidthDisplay:
         Returns
         -------
         display : BeamWidthDisplay
+            The display, drawn.
         """
         curve = beam_width_curve(estimator, X, y, beam_widths=beam_widths, k=k, n_repeats=n_repeats)
         name = name_of_estimator(estimator, name)
@@ -201,6 +202,7 @@ class BeamWidthDisplay:
         Returns
         -------
         display : BeamWidthDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -218,7 +220,7 @@ class BeamWidthDisplay:
         if x == "time":
             self.texts_ = [
                 ax.annotate(
-                    f"{width}", (along, high), xytext=(0, -13), textcoords="offset points", ha="center",
+                    f"{width}", (along, high), xytext=(5, -3), textcoords="offset points", va="top",
                     fontsize="small", color=self.line_.get_color(),
                 )
                 for width, along, high in zip(

@@ -6,15 +6,21 @@ import numpy as np
 from sklearn.utils import check_array
 
 from sklearn_xmr._label_tree import LabelTree
-from sklearn_xmr.inspection._names import check_classifier, check_names, feature_names_of, label_names_of, name_of
+from sklearn_xmr.inspection._names import (
+    check_classifier,
+    check_names,
+    feature_names_of,
+    label_names_of,
+    name_of,
+)
 from sklearn_xmr.utils._validation import check_positive_int
 
 
 @dataclass(frozen=True)
 class TreeNode:
-    """One node of a described label tree.
+    """One node of a described label tree; the parameters are attributes.
 
-    Attributes
+    Parameters
     ----------
     level, node : int
         Where the node is: its level (0 for the root) and its number within the level.

@@ -24,9 +24,9 @@ FEATURES_IN_A_LINE = 6
 
 @dataclass(frozen=True, repr=False)
 class NodeExplanation:
-    """One step on the way from the root to a label.
+    """One step on the way from the root to a label; what it is made of are its attributes.
 
-    Attributes
+    Parameters
     ----------
     level : int
         Tree level of the node, from 1.
@@ -78,7 +78,9 @@ class NodeExplanation:
 class PredictionExplanation:
     """Explanation of one label for one row; printing it gives a table.
 
-    Attributes
+    The parameters are attributes.
+
+    Parameters
     ----------
     label : int
         Label number.
@@ -271,9 +273,7 @@ def _ranked_nodes(search, row, width, transforms):
 def _contributions(level, node, row):
     """Features of the row that the node has weights for, and weight times value, largest first."""
     features, node_weights = level.column(node)
-    shared, of_row, of_node = np.intersect1d(
-        row.indices, features, assume_unique=True, return_indices=True
-    )
+    shared, of_row, of_node = np.intersect1d(row.indices, features, assume_unique=True, return_indices=True)
     contributions = row.data[of_row].astype(np.float64) * node_weights[of_node]
     order = np.lexsort((shared, -np.abs(contributions)))
     return shared[order], contributions[order]

@@ -86,6 +86,7 @@ class LabelTreeDisplay:
         Returns
         -------
         display : LabelTreeDisplay
+            The display, drawn.
         """
         description = describe_tree(
             estimator, max_depth=max_depth, max_children=max_children, n_labels=n_labels,
@@ -109,6 +110,7 @@ class LabelTreeDisplay:
         Returns
         -------
         display : LabelTreeDisplay
+            The display, drawn.
         """
         nodes = self.description.nodes
         own_figure = ax is None

@@ -26,6 +26,4 @@ def import_optional(module, extra):
         return import_module(module)
     except ImportError as error:
         package = module.split(".")[0]
-        raise ImportError(
-            f'{package} is needed for this: pip install "sklearn-xmr[{extra}]".'
-        ) from error
+        raise ImportError(f'{package} is needed for this: pip install "sklearn-xmr[{extra}]".') from error

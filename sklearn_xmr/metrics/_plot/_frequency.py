@@ -1,5 +1,7 @@
 """Precision and recall of tail, torso and head labels."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from sklearn_xmr.metrics._frequency import precision_recall_by_frequency
@@ -81,6 +83,7 @@ class LabelFrequencyDisplay:
         Returns
         -------
         display : LabelFrequencyDisplay
+            The display, drawn.
         """
         y = check_label_matrix(y)
         y_pred = predict_ranking(estimator, X, min(check_positive_int(k, "k"), y.shape[1]))
@@ -117,6 +120,7 @@ class LabelFrequencyDisplay:
         Returns
         -------
         display : LabelFrequencyDisplay
+            The display, drawn.
         """
         bins = precision_recall_by_frequency(y_true, y_pred, y_train=y_train, k=k, edges=edges)
         return cls(bins=bins, k=k, name=name).plot(ax=ax, **kwargs)
@@ -127,12 +131,10 @@ class LabelFrequencyDisplay:
         Returns
         -------
         names : list of str
+            Rare labels first.
         """
         lowest = self.bins.lowest
-        ranges = [
-            f"{low}-{high - 1}" if high - 1 > low else f"{low}"
-            for low, high in zip(lowest[:-1], lowest[1:], strict=True)
-        ]
+        ranges = [f"{low}-{high - 1}" if high - 1 > low else f"{low}" for low, high in pairwise(lowest)]
         return [*ranges, f"> {lowest[-1] - 1}"]
 
     def plot(self, ax=None, *, name=None, **kwargs):
@@ -150,6 +152,7 @@ class LabelFrequencyDisplay:
         Returns
         -------
         display : LabelFrequencyDisplay
+            The display, drawn.
         """
         ax = check_axes(ax)
         name = self.name if name is None else name

@@ -77,6 +77,7 @@ class PrecisionAtKDisplay:
         Returns
         -------
         display : PrecisionAtKDisplay
+            The display, drawn.
         """
         y = check_label_matrix(y)
         y_pred = predict_ranking(estimator, X, min(max(_check_k(k)), y.shape[1]))
@@ -109,6 +110,7 @@ class PrecisionAtKDisplay:
         Returns
         -------
         display : PrecisionAtKDisplay
+            The display, drawn.
         """
         k = _check_k(k)
         precision = [precision_at_k(y_true, y_pred, k=each, sample_weight=sample_weight) for each in k]
@@ -129,6 +131,7 @@ class PrecisionAtKDisplay:
         Returns
         -------
         display : PrecisionAtKDisplay
+            The display, drawn.
         """
         ax = check_axes(ax)
         name = self.name if name is None else name

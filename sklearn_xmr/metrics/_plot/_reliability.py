@@ -79,6 +79,7 @@ class ReliabilityDisplay:
         Returns
         -------
         display : ReliabilityDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -125,6 +126,7 @@ class ReliabilityDisplay:
         Returns
         -------
         display : ReliabilityDisplay
+            The display, drawn.
         """
         binning = {"k": k, "n_bins": n_bins, "strategy": strategy}
         curve = calibration_curve_at_k(y_true, y_proba, **binning)
@@ -146,6 +148,7 @@ class ReliabilityDisplay:
         Returns
         -------
         display : ReliabilityDisplay
+            The display, drawn.
         """
         ax = check_axes(ax)
         name = self.name if name is None else name
