@@ -2,8 +2,8 @@
 
     python -m benchmarks.calibration DATA_FOLDER [--k 5] [--loss squared_hinge log_loss]
 
-DATA_FOLDER holds X_train.npz, Y_train.npz, X_dev.npz, Y_dev.npz, X_test.npz and Y_test.npz. The model learns
-from the training rows, is calibrated on the dev rows, and everything is reported on the test rows.
+DATA_FOLDER holds X_train.npz, Y_train.npz, X_dev.npz, Y_dev.npz, X_test.npz and Y_test.npz. The model
+learns from the training rows, is calibrated on the dev rows, and everything is reported on the test rows.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     utils <- _label_tree <- {label_embedding, indexing, matching, ranking} <- _base, _xr_linear
     matching, ranking, metrics <- inspection, decision
 
-The four steps never import each other; metrics and datasets use utils alone. inspection and decision look at
-fitted classifiers from above and import no estimator; the classifiers import them inside functions only.
+The four steps never import each other; metrics and datasets use utils alone. inspection and decision look
+at fitted classifiers from above and import no estimator; the classifiers import them inside functions only.
 """
 
 import ast

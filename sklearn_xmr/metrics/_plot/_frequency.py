@@ -126,7 +126,7 @@ class LabelFrequencyDisplay:
         return cls(bins=bins, k=k, name=name).plot(ax=ax, **kwargs)
 
     def bin_names(self):
-        """Ranges of training frequencies.
+        """Write out the range of training frequencies of each group.
 
         Returns
         -------
