@@ -11,7 +11,7 @@ class LabelTreeDisplay:
     """Drawing of a label tree: the root on the left, a line of text for each node.
 
     The area of a node's disc is the number of labels below it; beside it stand its strongest features
-    or, where it has none, some of its labels. Make it by :meth:`from_estimator`.
+    or, in a tree without weights, some of its labels. Make it by :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class LabelTreeDisplay:
         max_children : int, default=8
             Children drawn of each node, those with most labels first.
         n_labels : int, default=3
-            Labels named for a node without features.
+            Labels named for each node of a tree without weights.
         n_features : int, default=3
             Features named for each node.
         label_names : array-like of str of shape (n_labels,), default=None
@@ -130,9 +130,10 @@ class LabelTreeDisplay:
         largest = max(node.n_labels for node in nodes)
         sizes = [max(LARGEST_MARKER**2 * node.n_labels / largest, 12) for node in nodes]
         self.nodes_ = ax.scatter(across, down, **{"s": sizes, "zorder": 2, **kwargs})
+        has_features = any(node.features for node in nodes)
         self.texts_ = [
             ax.annotate(
-                _text(node), (node.level, line), xytext=(13, 0), textcoords="offset points", va="center",
+                _text(node, has_features), (node.level, line), xytext=(13, 0), textcoords="offset points", va="center",
                 fontsize="small", annotation_clip=False,
             )
             for node, line in zip(nodes, down, strict=True)
@@ -146,8 +147,8 @@ class LabelTreeDisplay:
         return self
 
 
-def _text(node):
-    words = ", ".join(node.features or node.labels)
+def _text(node, has_features):
+    words = ", ".join(node.features if has_features else node.labels)
     more = f"  (+ {node.n_hidden_children} more below)" if node.n_hidden_children else ""
     plural = "" if node.n_labels == 1 else "s"
-    return f"{node.n_labels:,} label{plural}: {words}{more}"
+    return f"{node.n_labels:,} label{plural}{': ' if words else ''}{words}{more}"

@@ -117,6 +117,7 @@ def is_clean_csr(X, n_columns):
         and X.ndim == 2
         and X.shape[1] == n_columns
         and X.shape[0] > 0
+        and X.indptr.flags.c_contiguous
         and X.data.flags.c_contiguous
         and X.indices.flags.c_contiguous
         and is_clean(X.indptr, X.indices, X.data, n_columns)

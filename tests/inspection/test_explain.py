@@ -120,7 +120,7 @@ def test_printed_table():
     assert lines[0].startswith("car: score ") and lines[0].endswith("rank 1")
     assert lines[1].split() == ["level", "node", "margin", "factor", "path", "rank", "beam"]
     assert "wheel +" in lines[3] and "apple" not in repr(found)
-    assert repr(found.paths[0][0]).startswith("NodeExplanation(level=1, node=1, margin=")
+    assert repr(found.paths[0][0]).startswith("NodeExplanation(level=1, node=0, margin=0.")
     named = explain_prediction(model, [[0.0, 1.0]], 0, label_names=["auto", "tart"])
     assert named.label_name == "auto"
 
