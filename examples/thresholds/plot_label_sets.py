@@ -2,13 +2,14 @@
 From rankings to probabilities and label sets
 =============================================
 
-A ranking does not say where to stop. We first turn scores into probabilities, then compare four rules that turn a
-ranking into a set of labels.
+A ranking does not say where to stop. We first turn scores into probabilities, then compare four rules
+that turn a ranking into a set of labels.
 """
 
 # %%
-# Passages of documentation, and the functions that they concern. A third of the training rows is held out to
-# calibrate and to tune thresholds: on rows that the classifier has learned from, its scores are too good.
+# Passages of documentation, and the functions that they concern. A third of the training rows is held
+# out to calibrate and to tune thresholds: on rows that the classifier has learned from, its scores are
+# too good.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -18,6 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from sklearn_xmr import CalibratedXMRClassifier, LabelSetClassifier, XRLinearClassifier
 from sklearn_xmr.datasets import load_api_docs
+from sklearn_xmr.metrics import ReliabilityDisplay
 
 docs = load_api_docs()
 X = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, stop_words="english").fit_transform(docs.texts)
@@ -27,8 +29,8 @@ Y_test = docs.Y[test]
 classifier = XRLinearClassifier(random_state=0).fit(X[fit], docs.Y[fit])
 
 # %%
-# The classifier is fitted, so it goes into a ``FrozenEstimator``: what follows only calibrates. Isotonic regression
-# finds any map that never decreases, Platt scaling one of a fixed shape.
+# The classifier is fitted, so it goes into a ``FrozenEstimator``: what follows only calibrates.
+# Isotonic regression finds any map that never decreases, Platt scaling one of a fixed shape.
 calibrated = {
     method: CalibratedXMRClassifier(FrozenEstimator(classifier), method=method).fit(
         X[held_out], docs.Y[held_out]
@@ -39,8 +41,9 @@ rankings = {"scores": classifier.predict_topk(X[test])}
 rankings |= {method: model.predict_topk(X[test]) for method, model in calibrated.items()}
 
 # %%
-# Now the sets. Each rule is made for one average of F1: one threshold for all labels for the micro average, a
-# threshold per label for the macro average, the expected F1 of a row for the average over rows.
+# Now the sets. Each rule is made for one average of F1: one threshold for all labels for the micro
+# average, a threshold per label for the macro average, the expected F1 of a row for the average over
+# rows.
 rules = ["top_k", "global_threshold", "label_thresholds", "expected_f1"]
 averages = ["micro", "macro", "samples"]
 f1 = np.zeros((len(rules), len(averages)))
@@ -51,10 +54,9 @@ for i, rule in enumerate(rules):
     print(f"{rule:17s} {predicted.nnz / predicted.shape[0]:.2f} labels per row ", f1[i].round(3))
 
 # %%
-# The reliability curve sets predicted probability against the share of labels that are true: the scores of the
-# squared hinge loss lie far from the diagonal, calibrated probabilities on it. On the right, the rules.
-from sklearn_xmr.metrics import ReliabilityDisplay
-
+# The reliability curve sets predicted probability against the share of labels that are true: the scores
+# of the squared hinge loss lie far from the diagonal, calibrated probabilities on it. On the right, the
+# rules.
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
 for name, ranking in rankings.items():
     ReliabilityDisplay.from_predictions(Y_test, ranking, name=name, ax=left)

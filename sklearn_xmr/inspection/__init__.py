@@ -2,7 +2,8 @@
 
 from sklearn_xmr.inspection._beam_width import BeamWidthDisplay, beam_width_curve
 from sklearn_xmr.inspection._describe_tree import TreeDescription, TreeNode, describe_tree
-from sklearn_xmr.inspection._explain import NodeExplanation, PredictionExplanation, explain_prediction
+from sklearn_xmr.inspection._explain import explain_prediction
+from sklearn_xmr.inspection._explanation import NodeExplanation, PredictionExplanation
 from sklearn_xmr.inspection._label_tree_display import LabelTreeDisplay
 
 __all__ = [

@@ -133,8 +133,8 @@ class LabelTreeDisplay:
         has_features = any(node.features for node in nodes)
         self.texts_ = [
             ax.annotate(
-                _text(node, has_features), (node.level, line), xytext=(13, 0), textcoords="offset points", va="center",
-                fontsize="small", annotation_clip=False,
+                _text(node, has_features), (node.level, line), xytext=(13, 0), textcoords="offset points",
+                va="center", fontsize="small", annotation_clip=False,
             )
             for node, line in zip(nodes, down, strict=True)
         ]  # fmt: skip
