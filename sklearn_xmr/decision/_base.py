@@ -48,8 +48,10 @@ class BaseDecisionClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             to be fitted does not know the labels of y.
         """
         validate_estimator_params(self)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y = indexable(X, y)
-        Y, classes, form = encode_targets(y, len(y) if not hasattr(y, "shape") else y.shape[0])
+        Y, classes, form = encode_targets(y, y.shape[0] if hasattr(y, "shape") else len(y))
         if form.kind != "multilabel":
             raise ValueError(
                 f"{type(self).__name__} needs a multilabel indicator y of shape (n_samples, n_labels), got "

@@ -235,6 +235,8 @@ def test_bad_input(data, ranker):
     model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2)
     with pytest.raises(ValueError, match="needs a multilabel indicator y"):
         model.fit(data[0], np.arange(300) % 3)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        model.fit(data[0], None)
     with pytest.raises(NotFittedError):
         LabelSetClassifier(XRLinearClassifier(), cv="prefit").fit(data[0], data[1])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

@@ -81,5 +81,7 @@ def test_label_tree_display(fitted, plt):
     assert nodes[1].features[0] in display.texts_[1].get_text()
     assert "more below" in display.texts_[1].get_text()
     _, ax = plt.subplots()
-    assert LabelTreeDisplay.from_estimator(model.tree_, ax=ax).ax_ is ax
-    assert "label " in display.plot().texts_[0].get_text()
+    bare = LabelTreeDisplay.from_estimator(model.tree_, ax=ax)
+    assert bare.ax_ is ax
+    assert bare.texts_[0].get_text().startswith(f"30 labels: label {model.tree_.slot_labels[0]}, ")
+    assert display.plot().texts_[0].get_text() == "30 labels"
