@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from _data import random_problem
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 
 from sklearn_xmr import CalibratedXMRClassifier, HierarchicalKMeans, LabelSetClassifier, XRLinearClassifier
 from sklearn_xmr.datasets import make_xmc_classification
+from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._label_set import RULES
 
 INDEXER = HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
@@ -126,6 +127,39 @@ def test_cross_fitted_thresholds_pool_the_folds(data):
     best = np.argmax(f1)
     ranked = np.array(scores)[order]
     assert ranked[best + 1] <= model.threshold_ <= ranked[best]
+
+
+def test_held_out_rows_keep_their_weights_and_truth(data, ranker):
+    weights = np.arange(200.0)
+    parts = [(ranker, data[2][rows], rows) for rows in (np.array([7, 3]), np.array([3]))]
+    held_out = gather_candidates(parts, data[3], 4, weights)
+    assert held_out.row_weights.tolist() == [7.0, 3.0, 3.0]
+    assert (held_out.Y - data[3][[7, 3, 3]]).nnz == 0
+    labels, scores = ranker.predict_topk(data[2][[7, 3, 3]], k=4)
+    assert held_out.rows.tolist() == np.repeat([0, 1, 2], 4).tolist()
+    np.testing.assert_array_equal(held_out.labels, labels.ravel())
+    np.testing.assert_array_equal(held_out.scores, scores.ravel())
+    hits = [data[3][row, label] for row, found in zip([7, 3, 3], labels, strict=True) for label in found]
+    np.testing.assert_array_equal(held_out.hits, hits)
+
+
+class OfNeighbouringScores(ClassifierMixin, BaseEstimator):
+    """Scores two labels by float32 numbers that nothing lies between; the first one is true."""
+
+    def fit(self, X, y):
+        self.classes_ = np.arange(2)
+        return self
+
+    def predict_topk(self, X, k=5):
+        scores = np.array([np.nextafter(np.float32(0.5), np.float32(1)), 0.5], dtype=np.float32)
+        return np.tile([0, 1], (len(X), 1)), np.tile(scores, (len(X), 1))
+
+
+@pytest.mark.parametrize("rule", ["global_threshold", "label_thresholds"])
+def test_thresholds_are_not_rounded_to_the_precision_of_scores(rule):
+    Y = np.tile([1, 0], (20, 1))
+    model = LabelSetClassifier(OfNeighbouringScores().fit(None, None), rule=rule, cv="prefit")
+    np.testing.assert_array_equal(model.fit(np.zeros((20, 1)), Y).predict(np.zeros((20, 1))), Y)
 
 
 def test_splitter_that_repeats_rows(data):
