@@ -12,8 +12,10 @@ __version__ = _version("sklearn-xmr")
 
 # public name -> module that defines it
 _PUBLIC = {
+    "CalibratedXMRClassifier": "decision",
     "GraphSpectralEmbedding": "label_embedding",
     "HierarchicalKMeans": "indexing",
+    "LabelSetClassifier": "decision",
     "LabelTextEmbedding": "label_embedding",
     "LabelTree": "_label_tree",
     "PIFA": "label_embedding",
@@ -21,18 +23,21 @@ _PUBLIC = {
     "XRLinearClassifier": "_xr_linear",
     "show_versions": "utils._show_versions",
 }
-_SUBPACKAGES = ("datasets", "indexing", "label_embedding", "metrics")
+_SUBPACKAGES = ("datasets", "indexing", "inspection", "label_embedding", "metrics")
 
 __all__ = [
     "PIFA",
     "PII",
+    "CalibratedXMRClassifier",
     "GraphSpectralEmbedding",
     "HierarchicalKMeans",
+    "LabelSetClassifier",
     "LabelTextEmbedding",
     "LabelTree",
     "XRLinearClassifier",
     "datasets",
     "indexing",
+    "inspection",
     "label_embedding",
     "metrics",
     "show_versions",

@@ -191,6 +191,40 @@ class XRLinearClassifier(BaseXMRClassifier):
         self.max_iter = max_iter
         self.random_state = random_state
 
+    def explain(self, X, label, *, beam_width=None, feature_names=None, label_names=None):
+        """Explain the score of one label for one row, level by level.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (1, n_features)
+            The row.
+        label : int
+            Label number, that is an index into ``classes_``.
+        beam_width : int, default=None
+            Nodes kept per inner level; None takes the estimator's.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names for the output. None takes ``feature_names_in_`` where there is one.
+        label_names : array-like of str of shape (n_labels,), default=None
+            Names for the output. None takes ``classes_`` for one-dimensional y.
+
+        Returns
+        -------
+        explanation : PredictionExplanation
+            Prints as a table, see `sklearn_xmr.inspection.explain_prediction`.
+
+        Raises
+        ------
+        TypeError
+            If label is not an integer.
+        ValueError
+            If X has another shape, label does not exist, or there is another number of names.
+        """
+        from sklearn_xmr.inspection import explain_prediction
+
+        return explain_prediction(
+            self, X, label, beam_width=beam_width, feature_names=feature_names, label_names=label_names
+        )
+
     def _score_transform(self):
         if isinstance(self.score_transform, str) and self.score_transform == "auto":
             return "sigmoid" if self.loss == "log_loss" and self.ranker is None else "l3_hinge"

@@ -351,3 +351,22 @@ def test_asv_configuration():
     configuration = json.loads((ROOT / "benchmarks" / "asv.conf.json").read_text())
     assert (ROOT / "benchmarks" / configuration["benchmark_dir"] / "estimator.py").exists()
     assert (ROOT / "benchmarks" / configuration["repo"] / "pyproject.toml").exists()
+
+
+# ---------------------------------------------------------------- calibration
+
+
+def test_calibration_prints_both_tables(tmp_path, capsys):
+    X, Y = make_xmc_classification(300, 60, 20, random_state=0)
+    for i, part in enumerate(("train", "dev", "test")):
+        sp.save_npz(tmp_path / f"X_{part}.npz", sp.csr_matrix(X[100 * i : 100 * (i + 1)]))
+        sp.save_npz(tmp_path / f"Y_{part}.npz", sp.csr_matrix(Y[100 * i : 100 * (i + 1)]))
+    import_module("benchmarks.calibration").main([str(tmp_path), "--loss", "hinge"])
+    rows = [line.strip() for line in capsys.readouterr().out.splitlines() if '"hinge"' in line]
+    names = [row.split('","')[1] for row in rows]
+    assert names == [
+        "none", "path, sigmoid", "path, isotonic", "levels, sigmoid", "levels, isotonic",
+        "top_k", "global_threshold", "label_thresholds", "expected_f1",
+    ]  # fmt: skip
+    errors = [float(row.split('","')[2]) for row in rows[:5]]
+    assert min(errors[1:]) < errors[0] < 1

@@ -11,8 +11,10 @@ from numpydoc.validate import validate
 from sklearn_xmr import (
     PIFA,
     PII,
+    CalibratedXMRClassifier,
     GraphSpectralEmbedding,
     HierarchicalKMeans,
+    LabelSetClassifier,
     LabelTextEmbedding,
     XRLinearClassifier,
 )
@@ -78,8 +80,10 @@ def test_the_walk_reaches_all_kinds():
 @pytest.mark.parametrize(
     "estimator",
     [
+        CalibratedXMRClassifier(XRLinearClassifier()),
         GraphSpectralEmbedding(),
         HierarchicalKMeans(),
+        LabelSetClassifier(XRLinearClassifier()),
         LabelTextEmbedding(["first", "second", "third"]),
         PIFA(),
         PII(),

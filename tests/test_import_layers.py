@@ -1,8 +1,10 @@
 """The import rule of the package, read from the source files (Python and Cython).
 
     utils <- _label_tree <- {label_embedding, indexing, matching, ranking} <- _base, _xr_linear
+    matching, ranking, metrics <- inspection, decision
 
-The four steps never import each other; metrics and datasets use utils alone.
+The four steps never import each other; metrics and datasets use utils alone. inspection and decision look
+at fitted classifiers from above and import no estimator; the classifiers import them inside functions only.
 """
 
 import ast
@@ -25,6 +27,8 @@ ALLOWED = {
     **{step: {"utils", "_label_tree"} for step in STEPS},
     "metrics": {"utils"},
     "datasets": {"utils"},
+    "inspection": {"utils", "_label_tree", "matching", "ranking", "metrics"},
+    "decision": {"utils", "_label_tree", "matching", "ranking", "metrics"},
 }
 #: Packages that cost much to import, or are optional: only inside functions.
 HEAVY = {"torch", "transformers", "matplotlib"}
@@ -123,6 +127,8 @@ def test_every_layer_is_there():
         ("sklearn_xmr.metrics", "from sklearn_xmr._label_tree import LabelTree"),
         ("sklearn_xmr.datasets._x", "from sklearn_xmr.metrics import topk"),
         ("sklearn_xmr.metrics._x", "from ._topk import topk"),
+        ("sklearn_xmr.decision._x", "from sklearn_xmr.inspection import describe_tree"),
+        ("sklearn_xmr.inspection._x", "from sklearn_xmr._base import BaseXMRClassifier"),
         ("sklearn_xmr._base", "import torch"),
         ("sklearn_xmr._base", "try:\n    import transformers\nexcept ImportError:\n    pass"),
         ("sklearn_xmr.metrics._x", "class A:\n    import matplotlib.pyplot as plt"),

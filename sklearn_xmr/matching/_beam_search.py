@@ -22,13 +22,15 @@ class BeamSearch:
     weights : list of ChunkedWeights
         Of the top levels; the last one's children are ranked. With as many as the tree has levels,
         these are labels.
+    report_slots : bool, default=False
+        At the lowest level, rank the slots themselves in place of their labels.
     """
 
-    def __init__(self, tree, weights):
+    def __init__(self, tree, weights, *, report_slots=False):
         if len(weights) > MAX_LEVELS:
             raise ValueError(f"A label tree may have at most {MAX_LEVELS} levels, got {len(weights)}.")
         self.tree = tree
-        reaches_labels = len(weights) == tree.n_levels
+        reaches_labels = len(weights) == tree.n_levels and not report_slots
         self.max_copies = int(np.bincount(tree.slot_labels).max()) if reaches_labels else 1
         self.levels = [
             LevelKernel(level, tree.slot_labels if reaches_labels and t == len(weights) - 1 else None)

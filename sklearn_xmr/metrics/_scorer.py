@@ -79,7 +79,7 @@ class _TopKScorer:
 
     def __call__(self, estimator, X, y, sample_weight=None):
         y = check_label_matrix(y)
-        y_pred = _predict(estimator, X, min(self._k, y.shape[1]))
+        y_pred = predict_ranking(estimator, X, min(self._k, y.shape[1]))
         kwargs = dict(self._metric_kwargs)
         if sample_weight is not None:
             kwargs["sample_weight"] = sample_weight
@@ -138,16 +138,16 @@ class _TopKScorer:
         return request
 
 
-def _predict(estimator, X, k):
+def predict_ranking(estimator, X, k):
     """Ranked pair where the estimator can give it, otherwise its scores of all labels."""
     if hasattr(estimator, "predict_topk"):
         return estimator.predict_topk(X, k=k)
     # neither a search nor a Pipeline forwards predict_topk
     if hasattr(estimator, "best_estimator_"):
-        return _predict(estimator.best_estimator_, X, k)
+        return predict_ranking(estimator.best_estimator_, X, k)
     if isinstance(estimator, Pipeline):
         transformed = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return _predict(estimator[-1], transformed, k)
+        return predict_ranking(estimator[-1], transformed, k)
     if hasattr(estimator, "decision_function"):
         return estimator.decision_function(X)
     if hasattr(estimator, "predict_proba"):

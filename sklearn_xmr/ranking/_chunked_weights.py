@@ -155,6 +155,40 @@ class ChunkedWeights:
         matrix.sort_indices()
         return matrix
 
+    def column(self, child):
+        """Weights of one child, read from its chunk alone.
+
+        Parameters
+        ----------
+        child : int
+            In [0, n_children).
+
+        Returns
+        -------
+        features : ndarray of shape (n_weights,), dtype int32
+            Ascending.
+        weights : ndarray of shape (n_weights,), dtype float32
+            Not zero.
+        """
+        parent = int(np.searchsorted(self.child_ptr, child, side="right")) - 1
+        chunk = slice(parent, parent + 2)
+        first_row, last_row = self.chunk_ptr[chunk]
+        words, listed = (slice(*pointers[chunk]) for pointers in (self.word_ptr, self.feature_ptr))
+        row_features = list_word_features(
+            *(_from_zero(pointers[chunk]) for pointers in (self.chunk_ptr, self.word_ptr)),
+            self.words[words],
+            _from_zero(self.feature_ptr[chunk]),
+            self.features[listed],
+        )
+        # row_ptr has one end per chunk between the rows of two chunks
+        lengths = np.diff(self.row_ptr[first_row + parent : last_row + parent + 1].astype(np.int64))
+        entries = slice(*self.entry_ptr[chunk])
+        mine = self.slots[entries] == child - self.child_ptr[parent]
+        weights = self.values[entries][mine] * self.scales[parent]
+        features = np.repeat(row_features, lengths)[mine]
+        stored = weights != 0  # rows that list all children
+        return features[stored], weights[stored].astype(np.float32, copy=False)
+
     def is_finite(self):
         """Whether every weight is a finite number."""
         return bool(np.isfinite(self.values).all() and np.isfinite(self.scales).all())
@@ -172,6 +206,10 @@ def slot_dtype(max_fan_out):
 
 def _pointers(sizes):
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _from_zero(pointers):
+    return pointers - pointers[0]
 
 
 def _store_values(values, entry_ptr, dtype):

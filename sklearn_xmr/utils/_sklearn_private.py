@@ -1,5 +1,6 @@
 """The one place that touches names which scikit-learn does not promise to keep."""
 
+from sklearn.utils import _safe_indexing as take_rows
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -13,6 +14,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "check_sample_weight",
+    "take_rows",
     "validate_estimator_params",
     "validate_params",
 ]

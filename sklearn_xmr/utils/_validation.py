@@ -108,7 +108,7 @@ def is_clean_csr(X, n_columns):
     -------
     clean : bool
         True for a float32 CSR matrix or array with int32 column indices, `n_columns` columns, at least one
-        row, nothing out of range and only finite values.
+        row, contiguous arrays, nothing out of range and only finite values.
     """
     return (
         isinstance(X, sp.csr_matrix | sp.csr_array)
@@ -117,6 +117,9 @@ def is_clean_csr(X, n_columns):
         and X.ndim == 2
         and X.shape[1] == n_columns
         and X.shape[0] > 0
+        and X.indptr.flags.c_contiguous
+        and X.data.flags.c_contiguous
+        and X.indices.flags.c_contiguous
         and is_clean(X.indptr, X.indices, X.data, n_columns)
     )
 

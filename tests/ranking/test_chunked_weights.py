@@ -24,6 +24,12 @@ def test_round_trip_and_layout(n_features, fan_outs, density, seed):
     )
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(child_ptr[-1]), child_ptr)
     np.testing.assert_array_equal(chunked.to_csc().toarray(), matrix.toarray())
+    for child in range(child_ptr[-1]):
+        features, weights = chunked.column(child)
+        column = matrix[:, [child]].tocoo()
+        np.testing.assert_array_equal(features, np.sort(column.row))
+        np.testing.assert_array_equal(weights, column.data[np.argsort(column.row)])
+        assert weights.dtype == np.float32
     row_features = chunked.row_features()
     for chunk in range(len(fan_outs)):
         features = row_features[chunked.chunk_ptr[chunk] : chunked.chunk_ptr[chunk + 1]].tolist()
@@ -77,3 +83,15 @@ def test_slots_take_the_smallest_type(n_children, dtype):
     matrix = sp.csc_array(([1.0], ([0], [n_children - 1])), shape=(2, n_children))
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(n_children), np.array([0, n_children]))
     assert chunked.slots.dtype == dtype and chunked.slots[0] == n_children - 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_column_reads_what_to_csc_reads(dtype):
+    child_ptr = np.array([0, 3, 4, 9])
+    matrix = sp.random_array((50, 9), density=0.4, rng=np.random.default_rng(0), format="csc")
+    chunked = ChunkedWeights.from_csc(matrix, np.zeros(9), child_ptr, dtype)
+    whole = chunked.to_csc()
+    for child in range(9):
+        features, weights = chunked.column(child)
+        np.testing.assert_array_equal(features, whole[:, [child]].indices)
+        np.testing.assert_array_equal(weights, whole[:, [child]].data)

@@ -1,0 +1,77 @@
+"""Ranked labels of held-out rows, with the truth."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_xmr.decision._base import rank
+
+
+class Candidates(NamedTuple):
+    """One entry per label that was ranked for a held-out row.
+
+    `rows` number the held-out rows, not those of the data: a row that several folds hold out counts
+    several times. `Y` and `row_weights` are the truth and the weights of the held-out rows.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    hits: np.ndarray
+    Y: sp.csr_array
+    row_weights: np.ndarray
+
+
+def gather_candidates(parts, Y, k, sample_weight):
+    """Rank the held-out rows.
+
+    Parameters
+    ----------
+    parts : iterable of tuple (fitted, X, rows)
+        An estimator, rows of X that it has not seen, and their numbers.
+    Y : csr_array of shape (n_samples, n_labels)
+        All labels.
+    k : int
+        Labels ranked per row.
+    sample_weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    candidates : Candidates
+    """
+    rankings, held_out = [], []
+    for fitted, X, rows in parts:
+        rankings.append(rank(fitted, X, min(k, Y.shape[1])))
+        held_out.append(rows)
+    labels, scores = (np.concatenate(part) for part in zip(*rankings, strict=True))
+    held_out = np.concatenate(held_out)
+    found = labels >= 0
+    rows = np.nonzero(found)[0]
+    truth = Y[held_out]
+    weights = np.ones(held_out.size) if sample_weight is None else sample_weight[held_out]
+    return Candidates(
+        rows, labels[found], scores[found], contains(truth, rows, labels[found]), truth, weights
+    )
+
+
+def contains(pattern, rows, columns):
+    """Whether each pair (row, column) is stored in a canonical CSR pattern.
+
+    Parameters
+    ----------
+    pattern : csr_array of shape (n_rows, n_columns)
+        Columns sorted, no duplicates.
+    rows, columns : ndarray of int of one shape
+        Negative columns are never contained.
+
+    Returns
+    -------
+    ndarray of bool of that shape
+    """
+    n_columns = pattern.shape[1]
+    of_entry = np.repeat(np.arange(pattern.shape[0], dtype=np.int64), np.diff(pattern.indptr))
+    stored = of_entry * n_columns + pattern.indices
+    wanted = np.asarray(rows, dtype=np.int64) * n_columns + columns
+    found = np.searchsorted(stored, wanted)
+    return (columns >= 0) & (np.append(stored, -1)[found] == wanted)

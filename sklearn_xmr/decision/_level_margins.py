@@ -1,0 +1,128 @@
+"""Margins of all nodes that the beam looks at, level by level, and probabilities made of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_xmr.decision._calibrators import score_to_logit
+from sklearn_xmr.decision._candidates import contains
+from sklearn_xmr.matching._beam_search import BeamSearch
+from sklearn_xmr.metrics._topk import topk
+from sklearn_xmr.ranking._score_transform import IDENTITY, resolve_score_transform
+
+#: Rows searched at once: bounds the dense work space.
+ROWS_PER_BLOCK = 1024
+
+
+class LevelCandidates(NamedTuple):
+    """Nodes of one level that the beam looks at: an entry per row and node."""
+
+    rows: np.ndarray
+    nodes: np.ndarray
+    margins: np.ndarray
+
+
+def level_candidates(classifier, X):
+    """Follow the beam of a classifier.
+
+    Parameters
+    ----------
+    classifier : XRLinearClassifier
+        Fitted.
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Checked.
+
+    Yields
+    ------
+    start : int
+        First row of a block.
+    levels : list of LevelCandidates
+        From level 1; rows count from the start of the block. The nodes of the lowest level are slots.
+    """
+    tree, weights = classifier.tree_, classifier.chunked_weights_
+    width = classifier._beam_width()
+    transforms = resolve_score_transform(classifier._score_transform(), tree.n_levels)
+    searches = [BeamSearch(tree, weights[:t], report_slots=True) for t in range(1, tree.n_levels + 1)]
+    for start in range(0, X.shape[0], ROWS_PER_BLOCK):
+        block, levels = X[start : start + ROWS_PER_BLOCK], []
+        for t, search in enumerate(searches):
+            # the last level's score is then the sigmoid of the margin, whatever the path above
+            nodes, scores = search.topk(
+                block, search.max_reached(width), width, [*transforms[:t], (IDENTITY, 1)]
+            )
+            found = nodes >= 0
+            levels.append(
+                LevelCandidates(np.nonzero(found)[0], nodes[found], score_to_logit(scores[found]))
+            )
+        yield start, levels
+
+
+def gather_margins(classifier, X, Y):
+    """Candidates whose parent is positive, and whether they are positive themselves.
+
+    Parameters
+    ----------
+    classifier : XRLinearClassifier
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Checked.
+    Y : csr_array of shape (n_samples, n_labels)
+
+    Returns
+    -------
+    levels : list of tuple (rows, margins, hits)
+        From level 1.
+    """
+    tree = classifier.tree_
+    parents = [tree.parent_of(t) for t in range(1, tree.n_levels + 1)]
+    collected: list = [[] for _ in parents]
+    for start, levels in level_candidates(classifier, X):
+        patterns = tree.propagate(Y[start : start + ROWS_PER_BLOCK])
+        for t, (rows, nodes, margins) in enumerate(levels):
+            concerned = contains(patterns[t], rows, parents[t][nodes])
+            rows, nodes, margins = rows[concerned], nodes[concerned], margins[concerned]
+            collected[t].append((rows + start, margins, contains(patterns[t + 1], rows, nodes)))
+    return [tuple(map(np.concatenate, zip(*level, strict=True))) for level in collected]
+
+
+def rank_by_levels(classifier, X, k, calibrators):
+    """The k labels of the highest probability among those that the beam reaches.
+
+    Parameters
+    ----------
+    classifier : XRLinearClassifier
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Checked.
+    k : int
+    calibrators : list
+        One per level, with ``predict(margins)``.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples, k), dtype int32
+        Best first, -1 where fewer than k were reached.
+    probabilities : ndarray of shape (n_samples, k), dtype float64
+        Product of the calibrated factors of the label's best path; -inf where there are fewer.
+    """
+    tree = classifier.tree_
+    labels = np.full((X.shape[0], k), -1, dtype=np.int32)
+    scores = np.full((X.shape[0], k), -np.inf)
+    for start, levels in level_candidates(classifier, X):
+        n_rows = min(ROWS_PER_BLOCK, X.shape[0] - start)
+        keys, log_scores = np.arange(n_rows, dtype=np.int64), np.zeros(n_rows)  # the root of each row
+        for t, (rows, nodes, margins) in enumerate(levels):
+            above = rows.astype(np.int64) * tree.n_nodes[t] + tree.parent_of(t + 1)[nodes]
+            order = np.argsort(keys)
+            place = order[np.searchsorted(keys, above, sorter=order)]
+            log_scores = log_scores[place] + np.log(calibrators[t].predict(margins))
+            keys = rows.astype(np.int64) * tree.n_nodes[t + 1] + nodes
+        of_slot = tree.slot_labels[nodes]
+        order = np.lexsort((-log_scores, of_slot, rows))
+        rows, of_slot, log_scores = rows[order], of_slot[order], log_scores[order]
+        first = np.append(True, (rows[1:] != rows[:-1]) | (of_slot[1:] != of_slot[:-1]))[: rows.size]
+        indptr = np.searchsorted(rows[first], np.arange(n_rows + 1))
+        matrix = sp.csr_array((log_scores[first], of_slot[first], indptr), shape=(n_rows, tree.n_labels))
+        block = slice(start, start + n_rows)
+        labels[block], logs = topk(matrix, k)
+        scores[block] = np.where(labels[block] >= 0, np.exp(logs), -np.inf)
+    return labels, scores

@@ -1,0 +1,260 @@
+"""CalibratedXMRClassifier: probabilities that mean something, by path and by level."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.decision import level_probability, platt_loss
+from scipy.optimize import minimize
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.svm import LinearSVC
+
+from sklearn_xmr import CalibratedXMRClassifier, HierarchicalKMeans, LabelTree, XRLinearClassifier
+from sklearn_xmr.datasets import make_xmc_classification
+from sklearn_xmr.decision._calibrators import PlattScaling, fit_calibrator, score_to_logit
+from sklearn_xmr.inspection import explain_prediction
+from sklearn_xmr.metrics import expected_calibration_error, precision_at_k
+
+INDEXER = HierarchicalKMeans(branching_factor=4, max_leaf_size=4)
+WAYS = [(scope, method) for scope in ("path", "levels") for method in ("sigmoid", "isotonic")]
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, Y = make_xmc_classification(1500, 120, 30, labels_per_sample=3, random_state=0)
+    return X[:500], Y[:500], X[500:1000], Y[500:1000], X[1000:], Y[1000:]
+
+
+@pytest.fixture(scope="module")
+def ranker(data):
+    return XRLinearClassifier(indexer=INDEXER, beam_width=4, random_state=0).fit(data[0], data[1])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**31), st.integers(2, 60), st.sampled_from([0.1, 1.0, 30.0]))
+def test_platt_scaling_minimises_its_loss(seed, n, scale):
+    rng = np.random.default_rng(seed)
+    scores = scale * rng.normal(size=n)
+    hits = rng.random(n) < 1 / (1 + np.exp(-scores / scale))
+    weights = rng.integers(1, 4, size=n).astype(float)
+    fitted = PlattScaling().fit(scores, hits, weights)
+    args = (scores / scale, hits, weights)
+    best = minimize(lambda ab: platt_loss(*ab, *args), x0=[0.0, 0.0], method="Nelder-Mead")
+    reached = platt_loss(fitted.slope_ * scale, fitted.offset_, *args)
+    if best.x[0] > 0:
+        assert reached <= best.fun + 1e-4 * (1 + abs(best.fun))
+    assert fitted.slope_ >= 0
+    assert np.all(np.diff(fitted.predict(np.sort(scores))) >= 0)
+
+
+def test_platt_scaling_of_separable_and_of_reversed_scores():
+    hits = np.array([False, False, True, True])
+    apart = PlattScaling().fit(np.array([-90.0, -80.0, 10.0, 17.0]), hits, np.ones(4))
+    # the targets of two positives and two negatives
+    np.testing.assert_allclose(apart.predict(np.array([-90.0, 17.0])), [1 / 4, 3 / 4], atol=0.05)
+    reversed_ = PlattScaling().fit(np.array([2.0, 1.0, -1.0, -2.0]), hits, np.ones(4))
+    assert reversed_.slope_ == 0
+    assert reversed_.predict(np.array([-5.0, 5.0])).tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_isotonic_keeps_away_from_0_and_1():
+    hits = np.array([False, False, True, True])
+    calibrator = fit_calibrator("isotonic", np.array([0.0, 1.0, 2.0, 3.0]), hits, np.ones(4))
+    np.testing.assert_allclose(calibrator.predict([-9.0, 9.0]), [1 / 4, 3 / 4])
+    none = fit_calibrator("isotonic", np.array([0.0, 1.0]), np.array([False, False]), np.ones(2))
+    assert 0 < none.predict([0.5])[0] < 1
+    with pytest.raises(ValueError, match="at least one held-out candidate"):
+        fit_calibrator("isotonic", np.empty(0), np.empty(0, bool), np.empty(0))
+
+
+def test_score_to_logit():
+    scores = np.array([0.0, 1e-30, 0.5, 1.0], dtype=np.float32)
+    logits = score_to_logit(scores)
+    assert np.isfinite(logits).all() and np.all(np.diff(logits) > 0) and logits[2] == 0
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\].*from 0 to 2"):
+        score_to_logit(np.array([0.0, 2.0]))
+
+
+@pytest.mark.parametrize(("scope", "method"), WAYS)
+def test_calibration_lowers_the_calibration_error(data, ranker, scope, method):
+    _, _, X, Y, X_test, Y_test = data
+    model = CalibratedXMRClassifier(ranker, scope=scope, method=method, cv="prefit").fit(X, Y)
+    before = expected_calibration_error(Y_test, ranker.predict_topk(X_test))
+    after = expected_calibration_error(Y_test, model.predict_topk(X_test))
+    assert after < 0.6 * before
+    assert expected_calibration_error(Y_test, model.predict_proba(X_test)) == pytest.approx(after, abs=0.01)
+    assert len(model.calibrators_) == (1 if scope == "path" else ranker.tree_.n_levels)
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_path_calibration_keeps_the_ranking(data, ranker, method):
+    model = CalibratedXMRClassifier(ranker, method=method, cv="prefit").fit(data[2], data[3])
+    labels, probabilities = model.predict_topk(data[4], k=25)
+    wanted, scores = ranker.predict_topk(data[4], k=25)
+    np.testing.assert_array_equal(labels, wanted)
+    found = labels >= 0
+    assert np.all(probabilities[~found] == -np.inf) and not found.all()
+    assert np.all((probabilities[found] > 0) & (probabilities[found] < 1))
+    assert np.all(np.diff(np.where(found, probabilities, 0), axis=1) <= 0)
+    expected = model.calibrators_[0].predict(score_to_logit(scores[found]))
+    np.testing.assert_allclose(probabilities[found], expected, rtol=1e-6)
+
+
+def test_path_isotonic_is_that_of_scikit_learn(data, ranker):
+    """On the same candidates, up to the bounds that keep it from 0 and 1."""
+    X, Y = data[2], data[3]
+    model = CalibratedXMRClassifier(ranker, cv="prefit", n_candidates=10).fit(X, Y)
+    labels, scores = ranker.predict_topk(X, k=10)
+    pairs = [
+        (float(score), float(Y[i, label]))
+        for i in range(Y.shape[0])
+        for label, score in zip(labels[i], scores[i], strict=True)
+        if label >= 0
+    ]
+    wanted = IsotonicRegression().fit(*zip(*pairs, strict=True))
+    at = scores[labels >= 0]
+    ours = model.calibrators_[0].predict(score_to_logit(at))
+    np.testing.assert_allclose(ours, wanted.predict(at), atol=2 / len(pairs))
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_levels_against_the_products_of_margins(data, ranker, overlapping):
+    X, Y, X_test = data[2], data[3], data[4][:12]
+    if overlapping:
+        leaves = np.random.default_rng(0).integers(5, size=(30, 2))
+        leaves[:5, 0] = np.arange(5)
+        membership = np.zeros((30, 5))
+        membership[np.arange(30)[:, None], leaves] = 1
+        tree = LabelTree.from_assignments([np.ones((5, 1)), membership])
+        assert tree.has_overlap
+        ranker = XRLinearClassifier(indexer=tree, beam_width=2, random_state=0).fit(data[0], data[1])
+    model = CalibratedXMRClassifier(ranker, scope="levels", cv="prefit").fit(X, Y)
+    labels, probabilities = model.predict_topk(X_test, k=30)
+    calibrate = [lambda s, c=c: float(c.predict([s])[0]) for c in model.calibrators_]
+    for i in range(X_test.shape[0]):
+        reached = {}
+        for label in range(30):
+            paths = explain_prediction(ranker, X_test[[i]], label).paths
+            margins = [[step.margin for step in path] for path in paths if path[-1].kept]
+            if margins:
+                reached[label] = level_probability(margins, calibrate)
+        found = labels[i] >= 0
+        assert set(labels[i, found]) == set(reached)
+        wanted = [reached[label] for label in labels[i, found]]
+        np.testing.assert_allclose(probabilities[i, found], wanted, rtol=1e-3)
+        assert np.all(np.diff(probabilities[i, found]) <= 0)
+
+
+def test_cross_fitting(data):
+    X, Y = data[0], data[1]
+    ranker = XRLinearClassifier(indexer=INDEXER, random_state=0)
+    model = CalibratedXMRClassifier(ranker, cv=2).fit(X, Y)
+    folds = [np.arange(250), np.arange(250, 500)]
+    pairs = []
+    for train, test in (folds[::-1], folds):
+        fold = clone(ranker).fit(X[train], Y[train])
+        labels, scores = fold.predict_topk(X[test], k=30)
+        found = labels >= 0
+        hits = np.take_along_axis(Y[test].toarray(), np.maximum(labels, 0), axis=1)
+        pairs.append((scores[found], hits[found]))
+    scores, hits = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    wanted = IsotonicRegression().fit(scores.astype(float), hits)
+    ours = model.calibrators_[0].predict(score_to_logit(scores))
+    np.testing.assert_allclose(ours, wanted.predict(scores), atol=2 / scores.size)
+    np.testing.assert_array_equal(model.estimator_.predict_topk(X)[0], ranker.fit(X, Y).predict_topk(X)[0])
+
+
+def test_levels_need_trees_of_one_depth(data):
+    class Unsteady(XRLinearClassifier):
+        trees = itertools.cycle([INDEXER, LabelTree.flat(30)])
+
+        def fit(self, X, y, sample_weight=None):
+            self.indexer = next(Unsteady.trees)
+            return super().fit(X, y, sample_weight)
+
+    model = CalibratedXMRClassifier(Unsteady(random_state=0), scope="levels", cv=2)
+    with pytest.raises(ValueError, match=r"trees of one depth, but the folds have \[1, 3\] levels"):
+        model.fit(data[0], data[1])
+
+
+@pytest.mark.parametrize(("scope", "method"), WAYS)
+@pytest.mark.parametrize("container", [sp.csr_matrix, np.asarray])
+def test_containers(data, ranker, scope, method, container):
+    Y = data[3].toarray() if container is np.asarray else container(data[3])
+    model = CalibratedXMRClassifier(ranker, scope=scope, method=method, cv="prefit", n_candidates=8)
+    model.fit(data[2], Y)
+    probabilities, scores, sets = (
+        method(data[4]) for method in (model.predict_proba, model.decision_function, model.predict)
+    )
+    if container is np.asarray:
+        assert all(type(answer) is np.ndarray for answer in (probabilities, scores, sets))
+        np.testing.assert_array_equal(sets, scores > 0)
+        assert probabilities.min() >= 0 and probabilities.max() < 1
+        assert (probabilities > 0).sum(axis=1).max() == 8
+    else:
+        assert all(sp.isspmatrix_csr(answer) for answer in (probabilities, scores, sets))
+        assert np.diff(probabilities.indptr).max() == 8
+        assert (scores - probabilities).nnz == 0
+        np.testing.assert_array_equal(sets.toarray(), probabilities.toarray() > 0.5)
+    assert model.score(data[4], data[5]) == precision_at_k(data[5], model.predict_topk(data[4], 1), k=1)
+
+
+@pytest.mark.parametrize("scope", ["path", "levels"])
+def test_pipelines_inside(data, scope):
+    pipeline = make_pipeline(MaxAbsScaler(), XRLinearClassifier(random_state=0)).fit(data[0], data[1])
+    frozen = CalibratedXMRClassifier(FrozenEstimator(pipeline), scope=scope).fit(data[2], data[3])
+    plain = CalibratedXMRClassifier(pipeline, scope=scope, cv="prefit").fit(data[2], data[3])
+    for ours, theirs in zip(frozen.predict_topk(data[4]), plain.predict_topk(data[4]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("scope", ["path", "levels"])
+def test_weight_zero_removes_rows(data, ranker, scope):
+    X, Y = data[2], data[3]
+    weights = np.repeat([1.0, 0.0], 250)
+    model = CalibratedXMRClassifier(ranker, scope=scope, cv="prefit")
+    weighted = clone(model).set_params(estimator=ranker).fit(X, Y, sample_weight=weights)
+    half = model.fit(X[:250], Y[:250])
+    np.testing.assert_allclose(weighted.predict_topk(data[4])[1], half.predict_topk(data[4])[1], rtol=1e-5)
+
+
+def test_grid_search_clone_and_pickle(data):
+    model = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=2)
+    search = GridSearchCV(model, {"scope": ["path", "levels"], "estimator__C": [0.5]}, cv=2)
+    search.fit(data[0], data[1])
+    twin = pickle.loads(pickle.dumps(search.best_estimator_))
+    assert (twin.predict_proba(data[4]) - search.predict_proba(data[4])).nnz == 0
+    with pytest.raises(NotFittedError):
+        clone(model).predict_topk(data[4])
+    with pytest.raises(NotFittedError):
+        clone(model).predict_proba(data[4])
+
+
+def test_bad_input(data, ranker):
+    model = CalibratedXMRClassifier(XRLinearClassifier())
+    with pytest.raises(ValueError, match="needs a multilabel indicator y"):
+        model.fit(data[0], np.arange(500) % 3)
+    for change in ({"scope": "leaf"}, {"method": "beta"}, {"n_candidates": 0}, {"cv": "no"}):
+        with pytest.raises(ValueError, match=next(iter(change))):
+            clone(model).set_params(**change).fit(data[0], data[1])
+    others = OneVsRestClassifier(LogisticRegression()).fit(data[0], data[1])
+    with pytest.raises(TypeError, match=r"needs an XRLinearClassifier.*got OneVsRestClassifier"):
+        CalibratedXMRClassifier(others, scope="levels", cv="prefit").fit(data[2], data[3])
+    margins = OneVsRestClassifier(LinearSVC()).fit(data[0], data[1])
+    with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]"):
+        CalibratedXMRClassifier(margins, cv="prefit").fit(data[2], data[3])
+    fitted = CalibratedXMRClassifier(ranker, cv="prefit").fit(data[2], data[3])
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        fitted.predict_topk(data[4], k=0)

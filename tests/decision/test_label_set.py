@@ -1,0 +1,281 @@
+"""LabelSetClassifier: every rule, every container, composition."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from _data import random_problem
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
+from sklearn.svm import LinearSVC
+
+from sklearn_xmr import CalibratedXMRClassifier, HierarchicalKMeans, LabelSetClassifier, XRLinearClassifier
+from sklearn_xmr.datasets import make_xmc_classification
+from sklearn_xmr.decision._candidates import gather_candidates
+from sklearn_xmr.decision._label_set import RULES
+
+INDEXER = HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, Y = make_xmc_classification(700, 120, 30, labels_per_sample=3, random_state=0)
+    return X[:300], Y[:300], X[300:500], Y[300:500], X[500:], Y[500:]
+
+
+@pytest.fixture(scope="module")
+def ranker(data):
+    return XRLinearClassifier(indexer=INDEXER, random_state=0).fit(data[0], data[1])
+
+
+def test_top_k(data, ranker):
+    sets = LabelSetClassifier(FrozenEstimator(ranker), rule="top_k", k=3).fit(data[2], data[3])
+    labels, _ = ranker.predict_topk(data[4], k=3)
+    predicted = sets.predict(data[4])
+    for i, row in enumerate(labels):
+        assert set(predicted[[i]].indices) == {label for label in row if label >= 0}
+
+
+def test_thresholds_are_applied(data, ranker):
+    X, Y, X_test = data[2], data[3], data[4]
+    labels, scores = ranker.predict_topk(X_test, k=30)
+    one = LabelSetClassifier(ranker, rule="global_threshold", cv="prefit").fit(X, Y)
+    each = LabelSetClassifier(ranker, rule="label_thresholds", cv="prefit").fit(X, Y)
+    assert each.threshold_ == one.threshold_ and not hasattr(one, "thresholds_")
+    assert np.unique(each.thresholds_).size > 1
+    for model, threshold in ((one, np.full(30, one.threshold_)), (each, each.thresholds_)):
+        wanted = np.zeros((X_test.shape[0], 30))
+        for i in range(X_test.shape[0]):
+            for label, score in zip(labels[i], scores[i], strict=True):
+                if label >= 0 and score >= threshold[label]:
+                    wanted[i, label] = 1
+        np.testing.assert_array_equal(model.predict(X_test).toarray(), wanted)
+
+
+def test_global_threshold_is_the_best_one(data, ranker):
+    X, Y = data[2], data[3]
+    model = LabelSetClassifier(ranker, rule="global_threshold", cv="prefit").fit(X, Y)
+    reached = f1_score(Y, model.predict(X), average="micro")
+    scores = ranker.decision_function(X)
+    for threshold in np.quantile(scores.data, np.linspace(0.5, 1, 60)):
+        chosen = sp.csr_array((scores.data >= threshold, scores.indices, scores.indptr), shape=Y.shape)
+        assert f1_score(Y, chosen.astype(int), average="micro") <= reached + 1e-12
+
+
+def test_every_rule_is_best_at_what_it_is_for(data, ranker):
+    calibrated = CalibratedXMRClassifier(ranker, cv="prefit").fit(data[2], data[3])
+    models = {
+        rule: LabelSetClassifier(calibrated, rule=rule, cv="prefit", k=3).fit(data[2], data[3])
+        for rule in RULES
+    }
+    f1 = {
+        (rule, average): f1_score(data[3], model.predict(data[2]), average=average, zero_division=0.0)
+        for rule, model in models.items()
+        for average in ("micro", "macro", "samples")
+    }
+    assert f1["label_thresholds", "macro"] == max(f1[rule, "macro"] for rule in RULES)
+    assert f1["expected_f1", "samples"] > max(f1[rule, "samples"] for rule in ("top_k", "global_threshold"))
+
+
+def test_cross_fitting_uses_rows_that_the_estimator_has_not_seen(data):
+    X, Y = data[0], data[1]
+
+    class Spy(XRLinearClassifier):
+        fits: list = []  # noqa: RUF012
+
+        def fit(self, X, y, sample_weight=None):
+            Spy.fits.append(X.shape[0])
+            return super().fit(X, y, sample_weight)
+
+        def predict_topk(self, X, k=5):
+            Spy.fits.append(-X.shape[0])
+            return super().predict_topk(X, k)
+
+    LabelSetClassifier(Spy(indexer=INDEXER, random_state=0), cv=3).fit(X, Y)
+    assert Spy.fits == [200, 200, 200, 300, -100, -100, -100]
+    Spy.fits.clear()
+    LabelSetClassifier(Spy(indexer=INDEXER, random_state=0), rule="top_k").fit(X, Y)
+    assert Spy.fits == [300]
+
+
+def test_cross_fitted_thresholds_pool_the_folds(data):
+    """Two folds of one splitter give the thresholds of their stacked held-out rankings."""
+    X, Y = data[0], data[1]
+    ranker = XRLinearClassifier(indexer=INDEXER, random_state=0)
+    cv = KFold(2)
+    model = LabelSetClassifier(ranker, rule="global_threshold", cv=cv).fit(X, Y)
+    scores, hits = [], []
+    for train, test in cv.split(X):
+        fold = clone(ranker).fit(X[train], Y[train])
+        labels, values = fold.predict_topk(X[test], k=30)
+        for i, row in zip(test, range(test.size), strict=True):
+            for label, score in zip(labels[row], values[row], strict=True):
+                if label >= 0:
+                    scores.append(float(score))
+                    hits.append(Y[i, label] == 1)
+    order = np.argsort(-np.array(scores), kind="stable")
+    taken = np.arange(1, order.size + 1)
+    f1 = 2 * np.cumsum(np.array(hits)[order]) / (taken + Y.nnz)
+    best = np.argmax(f1)
+    ranked = np.array(scores)[order]
+    assert ranked[best + 1] <= model.threshold_ <= ranked[best]
+
+
+def test_held_out_rows_keep_their_weights_and_truth(data, ranker):
+    weights = np.arange(200.0)
+    parts = [(ranker, data[2][rows], rows) for rows in (np.array([7, 3]), np.array([3]))]
+    held_out = gather_candidates(parts, data[3], 4, weights)
+    assert held_out.row_weights.tolist() == [7.0, 3.0, 3.0]
+    assert (held_out.Y - data[3][[7, 3, 3]]).nnz == 0
+    labels, scores = ranker.predict_topk(data[2][[7, 3, 3]], k=4)
+    assert held_out.rows.tolist() == np.repeat([0, 1, 2], 4).tolist()
+    np.testing.assert_array_equal(held_out.labels, labels.ravel())
+    np.testing.assert_array_equal(held_out.scores, scores.ravel())
+    hits = [data[3][row, label] for row, found in zip([7, 3, 3], labels, strict=True) for label in found]
+    np.testing.assert_array_equal(held_out.hits, hits)
+
+
+class OfNeighbouringScores(ClassifierMixin, BaseEstimator):
+    """Scores two labels by float32 numbers that nothing lies between; the first one is true."""
+
+    def fit(self, X, y):
+        self.classes_ = np.arange(2)
+        return self
+
+    def predict_topk(self, X, k=5):
+        scores = np.array([np.nextafter(np.float32(0.5), np.float32(1)), 0.5], dtype=np.float32)
+        return np.tile([0, 1], (len(X), 1)), np.tile(scores, (len(X), 1))
+
+
+@pytest.mark.parametrize("rule", ["global_threshold", "label_thresholds"])
+def test_thresholds_are_not_rounded_to_the_precision_of_scores(rule):
+    Y = np.tile([1, 0], (20, 1))
+    model = LabelSetClassifier(OfNeighbouringScores().fit(None, None), rule=rule, cv="prefit")
+    np.testing.assert_array_equal(model.fit(np.zeros((20, 1)), Y).predict(np.zeros((20, 1))), Y)
+
+
+def test_splitter_that_repeats_rows(data):
+    splitter = ShuffleSplit(3, test_size=0.5, random_state=0)
+    model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=splitter).fit(data[0], data[1])
+    assert np.isfinite(model.thresholds_).all()
+
+
+def test_rare_labels_share_thresholds(data, ranker):
+    model = LabelSetClassifier(ranker, cv="prefit", min_positives=10_000).fit(data[2], data[3])
+    counts = np.asarray(data[3].sum(axis=0)).astype(int)
+    for exponent in range(8):
+        of_bin = model.thresholds_[(counts >= 2**exponent) & (counts < 2 ** (exponent + 1))]
+        assert np.unique(of_bin).size <= 1
+    assert np.unique(model.thresholds_).size > 1
+
+
+@pytest.mark.parametrize("rule", ["label_thresholds", "expected_f1"])
+@pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix, np.asarray])
+def test_containers(data, rule, container):
+    Y = data[1].toarray() if container is np.asarray else container(data[1])
+    ranker = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=2)
+    model = LabelSetClassifier(ranker, rule=rule, cv=2).fit(data[0], Y)
+    predicted = model.predict(data[4])
+    assert isinstance(predicted, type(Y)) and predicted.shape == data[5].shape
+    again = LabelSetClassifier(ranker, rule=rule, cv=2).fit(data[0], data[1]).predict(data[4])
+    dense = predicted if container is np.asarray else predicted.toarray()
+    np.testing.assert_array_equal(dense, again.toarray())
+    assert 0 < model.score(data[4], data[5]) <= 1
+
+
+def test_delegates(data, ranker):
+    model = LabelSetClassifier(FrozenEstimator(ranker)).fit(data[2], data[3])
+    for ours, theirs in zip(model.predict_topk(data[4], 4), ranker.predict_topk(data[4], 4), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    difference = model.decision_function(data[4]) - ranker.decision_function(data[4])
+    assert difference.nnz == 0
+    assert not hasattr(model, "predict_proba")
+    assert hasattr(LabelSetClassifier(XRLinearClassifier(loss="log_loss")), "predict_proba")
+    assert model.n_features_in_ == data[0].shape[1]
+
+
+def test_texts_and_pipelines(data):
+    steps = make_pipeline(FunctionTransformer(lambda rows: data[0][rows]), XRLinearClassifier())
+    rows = list(range(data[0].shape[0]))
+    model = LabelSetClassifier(steps, cv=2).fit(rows, data[1], sample_weight=np.ones(len(rows)))
+    assert model.predict(rows[:5]).shape == (5, 30)
+    outside = make_pipeline(MaxAbsScaler(), LabelSetClassifier(XRLinearClassifier(), cv=2))
+    assert outside.fit(data[0], data[1]).predict(data[4]).nnz > 0
+
+
+def test_any_classifier(data):
+    model = LabelSetClassifier(OneVsRestClassifier(LogisticRegression()), rule="top_k", k=2)
+    model.fit(data[0], data[1])
+    assert np.unique(np.diff(model.predict(data[4]).indptr)).tolist() == [2]
+    labels, scores = model.predict_topk(data[4], k=35)
+    assert np.all(labels[:, 30:] == -1) and np.all(scores[:, 30:] == -np.inf)
+
+
+def test_sample_weight_zero_removes_rows(data):
+    X, Y = data[0], data[1]
+    weights = np.repeat([1.0, 0.0], 150)
+    ranker = XRLinearClassifier(random_state=0).fit(data[2], data[3])
+    weighted = LabelSetClassifier(ranker, cv="prefit", min_positives=1).fit(X, Y, sample_weight=weights)
+    half = LabelSetClassifier(ranker, cv="prefit", min_positives=1).fit(X[:150], Y[:150])
+    assert weighted.threshold_ == pytest.approx(half.threshold_, abs=1e-3)
+    assert weighted.score(X[:150], Y[:150]) == pytest.approx(half.score(X[:150], Y[:150]), abs=0.02)
+
+
+def test_grid_search_clone_and_pickle(data):
+    model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2)
+    search = GridSearchCV(model, {"rule": ["top_k", "global_threshold"], "k": [1, 3]}, cv=2)
+    search.fit(data[0], data[1])
+    assert search.best_params_["rule"] == "global_threshold"
+    twin = pickle.loads(pickle.dumps(search.best_estimator_))
+    assert (twin.predict(data[4]) - search.predict(data[4])).nnz == 0
+    assert clone(model).get_params()["estimator__random_state"] == 0
+    with pytest.raises(NotFittedError):
+        clone(model).predict(data[4])
+
+
+def test_a_failed_fit_changes_nothing(data, ranker):
+    model = LabelSetClassifier(ranker, cv="prefit").fit(data[2], data[3])
+    before = model.thresholds_
+    with pytest.raises(ValueError, match=r"knows 30 labels, but y has 29"):
+        model.fit(data[2], data[3][:, :29])
+    assert model.thresholds_ is before
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"rule": "best"}, "rule"),
+        ({"k": 0}, "'k' parameter"),
+        ({"n_candidates": 0}, "n_candidates"),
+        ({"min_positives": 0}, "min_positives"),
+        ({"cv": "folds"}, "cv"),
+        ({"estimator": 3}, "estimator"),
+    ],
+)
+def test_bad_parameters(data, change, match):
+    with pytest.raises(ValueError, match=match):
+        LabelSetClassifier(XRLinearClassifier()).set_params(**change).fit(data[0], data[1])
+
+
+def test_bad_input(data, ranker):
+    model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2)
+    with pytest.raises(ValueError, match="needs a multilabel indicator y"):
+        model.fit(data[0], np.arange(300) % 3)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        model.fit(data[0], None)
+    with pytest.raises(NotFittedError):
+        LabelSetClassifier(XRLinearClassifier(), cv="prefit").fit(data[0], data[1])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(data[0], data[1][:10])
+    X, Y = random_problem()
+    unbounded = LabelSetClassifier(OneVsRestClassifier(LinearSVC()), rule="expected_f1").fit(X, Y)
+    with pytest.raises(ValueError, match=r"needs scores that are probabilities.*CalibratedXMRClassifier"):
+        unbounded.predict(X)

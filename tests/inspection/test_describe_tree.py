@@ -1,0 +1,116 @@
+"""Readable label trees."""
+
+import numpy as np
+import pytest
+from _data import random_problem
+
+from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier
+from sklearn_xmr.inspection import describe_tree
+
+NAMES = ["tax", "trade", "vat", "apple", "pear"]
+
+
+@pytest.fixture
+def tree():
+    return LabelTree.from_paths(
+        [("law", "money"), ("law", "goods"), ("law", "money"), ("food", "fruit"), ("food", "fruit")]
+    )
+
+
+def test_text_of_a_tree(tree):
+    assert repr(describe_tree(tree, label_names=NAMES)).splitlines() == [
+        "[0.0] 5 labels",
+        "  = tax, vat, trade, apple, pear",
+        "  [1.0] 3 labels",
+        "    = tax, vat, trade",
+        "    [2.0] 2 labels",
+        "      = tax, vat",
+        "    [2.1] 1 label",
+        "      = trade",
+        "  [1.1] 2 labels",
+        "    = apple, pear",
+        "    [2.2] 2 labels",
+        "      = apple, pear",
+    ]
+
+
+def test_limits(tree):
+    shallow = describe_tree(tree, max_depth=1, n_labels=1)
+    assert repr(shallow).splitlines() == [
+        "[0.0] 5 labels",
+        "  = label 0, ...",
+        "  [1.0] 3 labels",
+        "    = label 0, ...",
+        "    ... 2 children not shown",
+        "  [1.1] 2 labels",
+        "    = label 3, ...",
+        "    ... 1 child not shown",
+    ]
+    narrow = describe_tree(tree, max_children=1, max_depth=3, label_names=NAMES)
+    assert [(node.level, node.node, node.n_hidden_children) for node in narrow.nodes] == [
+        (0, 0, 1),
+        (1, 0, 1),
+        (2, 0, 1),
+        (3, 0, 0),
+    ]
+    assert repr(narrow).count("not shown") == 3
+    assert len(describe_tree(tree, max_depth=99).nodes) == sum(tree.n_nodes)
+
+
+def test_most_frequent_labels_are_named(tree):
+    named = describe_tree(tree, n_labels=2, label_names=NAMES, label_counts=[1, 5, 3, 0, 9])
+    assert named.nodes[0].labels == ["pear", "trade"]
+    assert named.nodes[1].labels == ["trade", "vat"]
+
+
+def test_records_match_the_model():
+    X, Y = random_problem(200, 40, 12)
+    model = XRLinearClassifier(indexer=HierarchicalKMeans(2, 3), random_state=0).fit(X, Y)
+    names = [f"word{j}" for j in range(40)]
+    description = describe_tree(model, max_depth=3, max_children=50, n_features=4, feature_names=names)
+    assert len(description.nodes) == sum(model.tree_.n_nodes)
+    for node in description.nodes[1:]:
+        assert node.parent == model.tree_.parent_of(node.level)[node.node]
+        column = model.coefs_[node.level - 1][:, [node.node]].toarray().ravel()
+        order = [j for j in np.argsort(-column, kind="stable")[:4] if column[j] > 0]
+        assert node.features == [names[j] for j in order]
+        np.testing.assert_allclose(node.weights, column[order])
+        below = [label for label in range(12) if node.node in _nodes_of(model.tree_, label, node.level)]
+        assert node.n_labels == len(below)
+    assert description.nodes[0].features == []
+
+
+def _nodes_of(tree, label, level):
+    slots = np.flatnonzero(tree.slot_labels == label)
+    paths = [(*path, int(slot)) for path, slot in zip(tree.path(label), slots, strict=True)]
+    return [path[level - 1] for path in paths]
+
+
+def test_flat_and_overlapping_trees():
+    flat = describe_tree(LabelTree.flat(3))
+    assert repr(flat).splitlines()[:2] == ["[0.0] 3 labels", "  = label 0, label 1, label 2"]
+    twice = LabelTree.from_assignments([np.ones((2, 1)), np.array([[1, 1], [0, 1]])])
+    assert [node.n_labels for node in describe_tree(twice).nodes] == [3, 2, 1]
+
+
+def test_classes_name_the_labels():
+    model = XRLinearClassifier(random_state=0).fit(np.eye(3), ["c", "a", "b"])
+    assert sorted(describe_tree(model).nodes[0].labels) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"max_depth": 0}, ValueError, "max_depth must be at least 1"),
+        ({"max_children": 0}, ValueError, "max_children must be at least 1"),
+        ({"n_labels": 1.5}, TypeError, "n_labels must be an integer"),
+        ({"n_features": 0}, ValueError, "n_features must be at least 1"),
+        ({"label_names": ["a"]}, ValueError, "label_names must hold 5 names, got 1"),
+        ({"label_counts": [1, 2]}, ValueError, "label_counts must hold 5 counts, got 2"),
+        ({"feature_names": ["a"]}, ValueError, "feature_names must be None for a LabelTree"),
+        ({"model": 3}, TypeError, "model must be a fitted XRLinearClassifier, got int"),
+    ],
+)
+def test_bad_input(tree, change, error, match):
+    with pytest.raises(error, match=match):
+        describe_tree(**{"model": tree, **change})

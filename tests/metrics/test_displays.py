@@ -1,0 +1,111 @@
+"""Displays of metrics hold what the metrics say, and draw it."""
+
+import builtins
+
+import numpy as np
+import pytest
+from _data import random_problem
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+
+from sklearn_xmr import XRLinearClassifier
+from sklearn_xmr.metrics import (
+    LabelFrequencyDisplay,
+    PrecisionAtKDisplay,
+    ReliabilityDisplay,
+    calibration_curve_at_k,
+    expected_calibration_error,
+    precision_at_k,
+    precision_recall_by_frequency,
+)
+from sklearn_xmr.utils._optional import import_optional
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, Y = random_problem(150, 40, 12)
+    model = make_pipeline(MaxAbsScaler(), XRLinearClassifier(loss="log_loss", random_state=0)).fit(X, Y)
+    return model, X, Y
+
+
+@pytest.fixture
+def plt():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    yield plt
+    plt.close("all")
+
+
+def test_precision_at_k(fitted, plt):
+    model, X, Y = fitted
+    display = PrecisionAtKDisplay.from_estimator(model, X, Y, k=[1, 3, 20])
+    ranking = model[-1].predict_topk(model[:-1].transform(X), k=12)
+    wanted = [precision_at_k(Y, ranking, k=k) for k in (1, 3, 20)]
+    np.testing.assert_allclose(display.precision, wanted)
+    np.testing.assert_allclose(display.line_.get_ydata(), wanted)
+    assert display.line_.get_label() == "XRLinearClassifier"
+    weights = np.arange(150.0)
+    other = PrecisionAtKDisplay.from_predictions(
+        Y, ranking, k=[1], sample_weight=weights, name="mine", ax=display.ax_, color="r"
+    )
+    assert other.precision[0] == precision_at_k(Y, ranking, k=1, sample_weight=weights)
+    assert other.figure_ is display.figure_ and other.line_.get_color() == "r"
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == [
+        "XRLinearClassifier",
+        "mine",
+    ]
+    with pytest.raises(ValueError, match="k must hold at least one number"):
+        PrecisionAtKDisplay.from_predictions(Y, ranking, k=[])
+
+
+def test_label_frequency(fitted, plt):
+    model, X, Y = fitted
+    display = LabelFrequencyDisplay.from_estimator(model, X, Y, y_train=Y, k=2, edges=[20, 21, 30])
+    wanted = precision_recall_by_frequency(
+        Y, model.decision_function(X), y_train=Y, k=2, edges=[20, 21, 30]
+    )
+    heights = [bar.get_height() for bar in display.recall_bars_]
+    np.testing.assert_allclose(heights, wanted.recall)
+    np.testing.assert_allclose([bar.get_height() for bar in display.precision_bars_], wanted.precision)
+    assert display.bin_names() == ["0-20", "21", "22-30", "> 30"]
+    assert display.ax_.get_title() == "XRLinearClassifier"
+    _, ax = plt.subplots()
+    assert display.plot(ax, name="other").ax_ is ax and ax.get_title() == "other"
+
+
+def test_reliability(fitted, plt):
+    model, X, Y = fitted
+    display = ReliabilityDisplay.from_estimator(model, X, Y, k=3, n_bins=4)
+    proba = model.predict_proba(X)
+    curve = calibration_curve_at_k(Y, proba, k=3, n_bins=4)
+    np.testing.assert_allclose(display.line_.get_xydata(), np.c_[curve.prob_pred, curve.prob_true])
+    ece = expected_calibration_error(Y, proba, k=3, n_bins=4)
+    assert display.ece == pytest.approx(ece)
+    assert display.line_.get_label() == f"XRLinearClassifier (ECE = {ece:.3f})"
+    ReliabilityDisplay.from_predictions(Y, proba, ax=display.ax_)
+    labels = display.ax_.get_legend_handles_labels()[1]
+    assert len(labels) == 3 and labels.count("Perfectly calibrated") == 1
+    hinge = XRLinearClassifier(random_state=0).fit(X, Y)
+    with pytest.raises(TypeError, match=r"must have predict_proba.*CalibratedXMRClassifier"):
+        ReliabilityDisplay.from_estimator(hinge, X, Y)
+
+
+def test_without_matplotlib(monkeypatch):
+    original = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.split(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr("sklearn_xmr.utils._optional.import_module", refuse)
+    with pytest.raises(ImportError, match=r'matplotlib is needed.*pip install "sklearn-xmr\[plot\]"'):
+        PrecisionAtKDisplay(k=[1], precision=[0.5]).plot()
+
+
+def test_import_optional():
+    assert import_optional("json.decoder", extra="plot").JSONDecoder
+    with pytest.raises(ImportError, match=r'nowhere is needed for this: pip install "sklearn-xmr\[all\]"'):
+        import_optional("nowhere.to.be.found", extra="all")
