@@ -92,3 +92,23 @@ with tempfile.TemporaryDirectory() as folder:
     print(f"one query against the map: {1e6 * (time.perf_counter() - start):.0f} microseconds")
     for question in QUESTIONS:
         ask(loaded, question)
+
+# %%
+# Where matplotlib is installed, the answers as a picture. Scores fall off steeply behind a sure hit and slowly where
+# several functions answer the question.
+try:
+    import matplotlib.pyplot as plt
+except ImportError:  # the library itself does not need it
+    plt = None
+
+if plt is not None:
+    fig, axes = plt.subplots(3, 1, figsize=(8, 8), layout="constrained", sharex=True)
+    for ax, question in zip(axes, QUESTIONS, strict=True):
+        labels, scores = classifier.predict_topk(vectorizer.transform([question]), k=6)
+        names = docs.label_names[labels[0][labels[0] >= 0]]
+        ax.barh(range(names.size), scores[0][: names.size], color="#4c72b0")
+        ax.set_yticks(range(names.size), names)
+        ax.invert_yaxis()
+        ax.set_title(question, loc="left")
+    axes[-1].set_xlabel("score")
+    plt.show()
