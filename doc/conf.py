@@ -34,6 +34,7 @@ source_suffix = {".rst": "restructuredtext"}
 default_role = "py:obj"  # `name` in a docstring is a link where it can be one, and code otherwise
 add_function_parentheses = False
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 # -- API reference: one page for each public name, made from its docstring
 
@@ -85,7 +86,7 @@ html_theme_options = {
     "logo": {"text": "sklearn-xmr"},
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_nav_level": 1,
     "navigation_depth": 3,
     "show_toc_level": 2,
@@ -98,6 +99,7 @@ html_theme_options = {
 html_sidebars = {
     "install": [],
     "quick_start": [],
+    "coming_from": [],
     "benchmarks": [],
     "changelog": [],
     "glossary": [],

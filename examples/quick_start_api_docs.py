@@ -109,6 +109,6 @@ if plt is not None:
         ax.barh(range(names.size), scores[0][: names.size], color="#4c72b0")
         ax.set_yticks(range(names.size), names)
         ax.invert_yaxis()
-        ax.set_title(question, loc="left")
+        ax.set_title(question, loc="right")
     axes[-1].set_xlabel("score")
     plt.show()

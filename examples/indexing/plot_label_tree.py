@@ -70,5 +70,6 @@ for column, (name, color) in enumerate(zip(packages, ["#4c72b0", "#8eb3d8", "#e8
 ax.set_yticks(np.arange(len(counts)), [centers[g] for g in order])
 ax.set(xlabel="number of labels", title="First level of the label tree: typical words and packages")
 ax.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False)
+ax.set_xlim(0, 1.02 * counts.sum(axis=1).max())
 ax.margins(y=0.01)
 plt.show()

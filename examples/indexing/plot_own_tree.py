@@ -68,10 +68,11 @@ for name, indexer in indexers.items():
     print(f"{precision[name][0]:.1f} and {precision[name][-1]:.1f}")
 
 # %%
-# On the left the precision, on the right the sizes of the leaves. A taxonomy made for people is lopsided:
-# a few modules hold hundreds of functions, and whenever one of these is reached, all of them are scored. Its
-# precision is therefore bought with work that the beam width does not show; compare trees by both.
-# Sorting along a single direction puts unrelated labels side by side, and needs a wider beam to make up for it.
+# On the left the precision, on the right the sizes of the leaves. The taxonomy does well: people have put together
+# what belongs together. But it is lopsided: a few modules hold hundreds of functions, and whenever one of these is
+# in the beam, all of them are scored. Part of its precision is bought with work that the beam width does not
+# show, so compare trees by both panels. Sorting along a single direction puts unrelated labels side by side, and
+# a wider beam makes up for only some of it.
 import matplotlib.pyplot as plt
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")

@@ -90,9 +90,10 @@ left.set(xlabel="model on disk, MB", ylabel="ms", title="Time to load", ylim=(0,
 left.legend()
 for (name, values), style in zip(runs.items(), ["-", ":", "--"], strict=True):
     right.plot(values, 100 * np.arange(1, values.size + 1) / values.size, style, linewidth=2, label=name)
-right.set(xscale="log", xlabel="time of one query, µs", ylabel="queries answered, %", title="Latency")
-right.legend()
+right.set(xlabel="time of one query, µs", ylabel="queries answered, %", title="Latency")
+right.set_xlim(0, 1.3 * max(np.percentile(values, 98) for values in runs.values()))
+right.legend(loc="lower right")
 for ax in (left, right):
-    ax.grid(alpha=0.3, which="both")
+    ax.grid(alpha=0.3)
 plt.show()
 folder.cleanup()
