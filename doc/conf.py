@@ -86,7 +86,7 @@ html_theme_options = {
     "logo": {"text": "sklearn-xmr"},
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "show_nav_level": 1,
     "navigation_depth": 3,
     "show_toc_level": 2,
