@@ -64,6 +64,7 @@ sphinx_gallery_conf = {
     "doc_module": ("sklearn_xmr",),
     "reference_url": {"sklearn_xmr": None},
     "remove_config_comments": True,
+    "thumbnail_size": (480, 320),
     "show_memory": False,
     "show_signature": False,
     "min_reported_time": 1,

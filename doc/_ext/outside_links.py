@@ -1,4 +1,4 @@
-"""Links to the pages of scikit-learn's and SciPy's public names, made without fetching their inventories."""
+"""Links to the pages of scikit-learn's and SciPy's public names, without fetching inventories."""
 
 import inspect
 from importlib import import_module

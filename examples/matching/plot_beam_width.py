@@ -2,13 +2,13 @@
 Beam width: precision against latency
 =====================================
 
-The beam width says how many nodes of each level the search keeps. It is the dial between precision and
-time, and belongs to prediction: turning it needs no new fit.
+The beam width says how many nodes of each level the search keeps. It is the dial between
+precision and time, and belongs to prediction: turning it needs no new fit.
 """
 
 # %%
-# A synthetic problem with a planted hierarchy and a long tail of labels. Small leaves and two inner levels
-# make a tree in which the beam has something to decide.
+# A synthetic problem with a planted hierarchy and a long tail of labels. Small leaves and two
+# inner levels make a tree in which the beam has something to decide.
 from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
 from sklearn_xmr.datasets import make_xmc_classification
 
@@ -21,9 +21,9 @@ model = XRLinearClassifier(indexer=indexer, random_state=0).fit(X_train, Y_train
 model.tree_
 
 # %%
-# For each width, the precision on held-out rows and the time of one row after the other, as a service would
-# see them. A beam as wide as the widest inner level keeps every leaf: its answer is that of scoring all
-# labels.
+# For each width, the precision on held-out rows and the time of one row after the other, as a
+# service would see them. A beam as wide as the widest inner level keeps every leaf: its
+# answer is that of scoring all labels.
 import time
 
 import numpy as np
@@ -44,13 +44,15 @@ for width in widths:
         model.predict_topk(row, k=5, beam_width=width)
         seconds.append(time.perf_counter() - start)
     microseconds.append(1e6 * np.median(seconds))
-    print(f"beam {width:3d}: P@5 {precision[-1]:.2f}, R@5 {recall[-1]:.2f}, {microseconds[-1]:.0f} µs a row")
+    quality = f"P@5 {precision[-1]:.2f}, R@5 {recall[-1]:.2f}"
+    print(f"beam {width:3d}: {quality}, {microseconds[-1]:.0f} µs a row")
 
 # %%
-# Precision grows steeply at first and then stops, since sooner or later all leaves with a chance are in the
-# beam. Time keeps growing, though slower than the beam: nodes that can no longer change the answer are
-# skipped. The right width is the first after which the curve is flat. Find it on held-out rows of your
-# own; it depends on how well the tree separates the labels.
+# Precision grows steeply at first and then stops, since sooner or later all leaves with a
+# chance are in the beam. Time keeps growing, though slower than the beam: nodes that can no
+# longer change the answer are skipped. The right width is the first after which the curve is
+# flat. Find it on held-out rows of your own; it depends on how well the tree separates the
+# labels.
 import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
@@ -58,7 +60,12 @@ ax.plot(microseconds, precision, "o-", color="#4c72b0")
 for width, x, y in zip(widths, microseconds, precision, strict=True):
     ax.annotate(str(width), (x, y), textcoords="offset points", xytext=(0, -15), ha="center")
 ax.axhline(precision[-1], color="0.5", linestyle=":", zorder=0)
-ax.annotate("all leaves searched", (microseconds[0], precision[-1]), textcoords="offset points", xytext=(0, 5))
+ax.annotate(
+    "all leaves searched",
+    (microseconds[0], precision[-1]),
+    textcoords="offset points",
+    xytext=(0, 5),
+)
 ax.set(
     xlabel="median time of one row, µs",
     ylabel="precision at 5, %",

@@ -2,7 +2,8 @@
 Grid search on text
 ===================
 
-A text pipeline is tuned as any other in scikit-learn: nested parameter names, and a scorer that asks for a ranking.
+A text pipeline is tuned as any other in scikit-learn: nested parameter names, and a scorer
+that asks for a ranking.
 """
 
 # %%
@@ -14,9 +15,10 @@ train, test = docs.train_indices[::4], docs.test_indices
 texts, Y = docs.texts[train], docs.Y[train]
 
 # %%
-# Sub-estimators must be given if their parameters are to be searched: with ``indexer=None`` there is
-# nothing that ``indexer__max_leaf_size`` could be set on. ``memory`` keeps the transformed texts of each fold, so
-# that they are vectorized once and not for every candidate. ``GridSearchCV`` takes a sparse Y.
+# Sub-estimators must be given if their parameters are to be searched: with ``indexer=None``
+# there is nothing that ``indexer__max_leaf_size`` could be set on. ``memory`` keeps the
+# transformed texts of each fold, so that they are vectorized once and not for every
+# candidate. ``GridSearchCV`` takes a sparse Y.
 import tempfile
 
 import numpy as np
@@ -44,15 +46,19 @@ search.fit(texts, Y)
 print(search.best_params_)
 
 # %%
-# The scorer calls ``predict_topk`` on the last step. It works on the fitted search as well, here on rows that
-# the search has not seen. The best estimator learned from all rows of the search and not from half of them.
+# The scorer calls ``predict_topk`` on the last step. It works on the fitted search as well,
+# here on rows that the search has not seen. The best estimator learned from all rows of the
+# search and not from half of them.
 held_out = search.score(docs.texts[test], docs.Y[test])
-print(f"P@5: {100 * search.best_score_:.1f} in the search, {100 * held_out:.1f} on held-out rows")
+print(
+    f"P@5: {100 * search.best_score_:.1f} in the search, {100 * held_out:.1f} on held-out rows"
+)
 
 # %%
-# A heat map shows what the winner alone does not: how flat the optimum is. A large C follows each row closely,
-# and a high threshold drops much of what a small C has learned, whose weights are small: the two are best chosen
-# together. Models on the right have far fewer weights, so among equals take the one with the larger threshold.
+# A heat map shows what the winner alone does not: how flat the optimum is. A large C follows
+# each row closely, and a high threshold drops much of what a small C has learned, whose
+# weights are small: the two are best chosen together. Models on the right have far fewer
+# weights, so among equals take the one with the larger threshold.
 import matplotlib.pyplot as plt
 
 # the grid varies its last parameter first

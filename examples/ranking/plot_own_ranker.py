@@ -2,14 +2,14 @@
 A ranker of your own
 ====================
 
-Every node of the tree has a linear model. The built-in solver trains these, with one of three losses; any
-linear classifier of scikit-learn can take its place, for another loss or penalty. We ask what an l1 penalty
-does to the size of a model.
+Every node of the tree has a linear model. The built-in solver trains these, with one of three
+losses; any linear classifier of scikit-learn can take its place, for another loss or penalty.
+We ask what an l1 penalty does to the size of a model.
 """
 
 # %%
-# A small problem: a ranker in Python is fitted once for every node, which takes much longer than the
-# built-in solver.
+# A small problem: a ranker in Python is fitted once for every node, which takes much longer
+# than the built-in solver.
 import time
 
 from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
@@ -20,9 +20,9 @@ X_train, Y_train, X_test, Y_test = X[:1_500], Y[:1_500], X[1_500:], Y[1_500:]
 indexer = HierarchicalKMeans(branching_factor=16, max_leaf_size=20)
 
 # %%
-# The tree is learned once and passed on, so that nothing but the rankers differs. Two ways to a small model: the
-# built-in solver, whose small weights are dropped below ``weight_threshold``, and an l1 penalty, which makes
-# weights exactly zero while it learns.
+# The tree is learned once and passed on, so that nothing but the rankers differs. Two ways to
+# a small model: the built-in solver, whose small weights are dropped below
+# ``weight_threshold``, and an l1 penalty, which makes weights exactly zero while it learns.
 import numpy as np
 from sklearn.base import clone
 from sklearn.svm import LinearSVC
@@ -33,7 +33,9 @@ tree = XRLinearClassifier(indexer=indexer, random_state=0).fit(X_train, Y_train)
 l1 = LinearSVC(penalty="l1", dual=False, tol=0.01, max_iter=10_000)
 families = {
     "built-in solver, pruned at ...": {
-        f"{threshold:g}": XRLinearClassifier(indexer=tree, weight_threshold=threshold, random_state=0)
+        f"{threshold:g}": XRLinearClassifier(
+            indexer=tree, weight_threshold=threshold, random_state=0
+        )
         for threshold in (0, 0.05, 0.1, 0.2, 0.4, 0.8)
     },
     "LinearSVC, l1, C = ...": {
@@ -60,10 +62,10 @@ for family, models in families.items():
         print(f"  {name:5s} P@5 {precision:.1f}, {n_weights:8,} weights, fit {seconds:.2f} s")
 
 # %%
-# Up and to the left is good: precise and small. Pruning drops most of the weights before precision suffers.
-# The l1 penalty needs fewer still, because the weights that stay make up for those that go. It costs time: each
-# node is a call of Python, and its solver works on all features. On problems with many labels, prune; an l1 ranker
-# is for models that must be tiny.
+# Up and to the left is good: precise and small. Pruning drops most of the weights before
+# precision suffers. The l1 penalty needs fewer still, because the weights that stay make up
+# for those that go. It costs time: each node is a call of Python, and its solver works on all
+# features. On problems with many labels, prune; an l1 ranker is for models that must be tiny.
 import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
@@ -71,17 +73,29 @@ for (family, models), marker in zip(families.items(), "os", strict=True):
     n_weights, precision = np.array(points[family]).T
     ax.plot(n_weights, precision, marker=marker, label=family)
     for name, x, y in zip(models, n_weights, precision, strict=True):
-        ax.annotate(name, (x, y), textcoords="offset points", xytext=(0, 7), ha="center", fontsize="small")
-ax.set(xscale="log", xlabel="weights in the model", ylabel="precision at 5, %", title="Two ways to a small model")
+        ax.annotate(
+            name,
+            (x, y),
+            textcoords="offset points",
+            xytext=(0, 7),
+            ha="center",
+            fontsize="small",
+        )
+ax.set(
+    xscale="log",
+    xlabel="weights in the model",
+    ylabel="precision at 5, %",
+    title="Two ways to a small model",
+)
 ax.grid(alpha=0.3, which="both")
 ax.margins(y=0.1)
 ax.legend(loc="lower right")
 plt.show()
 
 # %%
-# Another reason for a ranker of one's own is another loss. ``score_transform`` must then suit its margins: those
-# of logistic regression are log odds, which a sigmoid turns into probabilities, and ``predict_proba`` becomes
-# available.
+# Another reason for a ranker of one's own is another loss. ``score_transform`` must then suit
+# its margins: those of logistic regression are log odds, which a sigmoid turns into
+# probabilities, and ``predict_proba`` becomes available.
 from sklearn.linear_model import LogisticRegression
 
 logistic = XRLinearClassifier(

@@ -2,13 +2,14 @@
 Serve a model by memory map
 ===========================
 
-A model written by joblib without compression can be opened by memory map: nothing is read until a query needs
-it, and all processes on a machine share one copy. This example measures what that gives for start-up and for
-queries.
+A model written by joblib without compression can be opened by memory map: nothing is read
+until a query needs it, and all processes on a machine share one copy. This example measures
+what that gives for start-up and for queries.
 """
 
 # %%
-# Models of growing size, fitted and written to disk. No weight is pruned, so that they are large.
+# Models of growing size, fitted and written to disk. No weight is pruned, so that they are
+# large.
 import tempfile
 from pathlib import Path
 
@@ -27,8 +28,8 @@ for n_labels in (1_000, 2_000, 4_000, 8_000):
     print(f"{n_labels:5,} labels: {paths[-1].stat().st_size / 1e6:6.1f} MB on disk")
 
 # %%
-# Reading copies the whole file into memory. Opening the map does not: its time is that of Python making a few
-# dozen objects, whatever their size.
+# Reading copies the whole file into memory. Opening the map does not: its time is that of
+# Python making a few dozen objects, whatever their size.
 import time
 
 import numpy as np
@@ -55,8 +56,8 @@ same = np.array_equal(mapped.predict_topk(X[:1000])[0], model.predict_topk(X[:10
 print(f"same answers: {same}; the intercepts are a {type(mapped.intercepts_[0]).__name__}")
 
 # %%
-# Latency, one row after the other, as in a service. The first pass over a fresh map includes bringing pages
-# in, from the disk or, as here, from the cache of the operating system.
+# Latency, one row after the other, as in a service. The first pass over a fresh map includes
+# bringing pages in, from the disk or, as here, from the cache of the operating system.
 rows = [X[[i]] for i in range(1000)]
 
 
@@ -75,12 +76,14 @@ fresh = joblib.load(paths[-1], mmap_mode="r")
 runs["mapped, first pass"] = latencies(fresh)
 runs["mapped, second pass"] = latencies(fresh)
 for name, values in runs.items():
-    print(f"{name:20s} median {np.median(values):.0f} µs, 99th percentile {np.percentile(values, 99):.0f} µs")
+    p50, p99 = np.percentile(values, [50, 99])
+    print(f"{name:20s} median {p50:.0f} µs, 99th percentile {p99:.0f} µs")
 
 # %%
-# On the left, start-up: a service that maps its model is ready at once, and a second process on the machine
-# needs no memory of its own for the weights. On the right, each curve says which share of the queries was
-# answered within a time. Once its pages are there, a map is as fast as memory: the arrays are used where they lie.
+# On the left, start-up: a service that maps its model is ready at once, and a second process
+# on the machine needs no memory of its own for the weights. On the right, each curve says
+# which share of the queries was answered within a time. Once its pages are there, a map is as
+# fast as memory: the arrays are used where they lie.
 import matplotlib.pyplot as plt
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
@@ -89,7 +92,13 @@ left.plot(megabytes, opened, "s-", label='joblib.load(path, mmap_mode="r")')
 left.set(xlabel="model on disk, MB", ylabel="ms", title="Time to load", ylim=(0, None))
 left.legend()
 for (name, values), style in zip(runs.items(), ["-", ":", "--"], strict=True):
-    right.plot(values, 100 * np.arange(1, values.size + 1) / values.size, style, linewidth=2, label=name)
+    right.plot(
+        values,
+        100 * np.arange(1, values.size + 1) / values.size,
+        style,
+        linewidth=2,
+        label=name,
+    )
 right.set(xlabel="time of one query, µs", ylabel="queries answered, %", title="Latency")
 right.set_xlim(0, 1.3 * max(np.percentile(values, 98) for values in runs.values()))
 right.legend(loc="lower right")
