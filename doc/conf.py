@@ -62,7 +62,6 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "backreferences_dir": "api/generated/backreferences",
     "doc_module": ("sklearn_xmr",),
-    "reference_url": {"sklearn_xmr": None},
     "remove_config_comments": True,
     "thumbnail_size": (480, 320),
     "show_memory": False,
