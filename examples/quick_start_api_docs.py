@@ -104,8 +104,8 @@ with tempfile.TemporaryDirectory() as folder:
         ask(loaded, question)
 
 # %%
-# With matplotlib, the answers as a picture. Scores fall off steeply behind a sure hit and slowly
-# where several functions answer the question.
+# With matplotlib, the answers as a picture. Scores fall off steeply behind a sure hit and
+# slowly where several functions answer the question.
 try:
     import matplotlib.pyplot as plt
 except ImportError:  # the library itself does not need it

@@ -42,7 +42,7 @@ def top_words(center, n=4):
 for leaf in range(3):
     members = docs.label_names[indexer.labels_ == leaf]
     print(f"leaf {leaf}: {top_words(indexer.leaf_centers_[[leaf]].toarray().ravel())}")
-    print("   ", ", ".join(members[:6]), "...\n")
+    print("   ", ", ".join(members[:3]), "...\n")
 
 # %%
 # ``path`` leads from the root to a label. Functions that do similar work should share a leaf,
@@ -57,9 +57,8 @@ for name in ("numpy.linalg.svd", "scipy.linalg.svd", "sklearn.decomposition.Trun
 # about packages; where it has several, the packages share a subject.
 import matplotlib.pyplot as plt
 
-leaf_parent = tree.parent_of(
-    tree.n_levels - 1
-)  # first-level node of each leaf, as there are two levels
+# the tree has two inner levels: the first-level node of each leaf, then of each label
+leaf_parent = tree.parent_of(tree.n_levels - 1)
 group = leaf_parent[indexer.labels_]
 package = np.array([name.partition(".")[0] for name in docs.label_names])
 packages = ["numpy", "scipy", "sklearn"]
