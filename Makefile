@@ -4,7 +4,7 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 SOURCES = pyproject.toml setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench doc clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python examples/quick_start_api_docs.py
@@ -29,6 +29,10 @@ bench: $(VENV)/.installed-bench
 	test -d $(DATA) || $(VENV)/bin/python -m benchmarks.versus.synthetic $(DATA)
 	$(VENV)/bin/python -m benchmarks.versus $(DATA) $(ARGS)
 
+doc: $(VENV)/.installed-doc
+	$(VENV)/bin/python -m sphinx -b html -W --keep-going doc doc/_build/html
+	@echo "Open doc/_build/html/index.html"
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -48,6 +52,11 @@ $(VENV)/.installed-bench: $(VENV)/bin/python $(SOURCES)
 	$(PIP) -e ".[bench]"
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-doc: $(VENV)/bin/python $(SOURCES)
+	$(PIP) -e ".[doc]"
+	touch $@ $(VENV)/.installed
+
 clean:
 	rm -rf build dist *.egg-info $(VENV)
+	rm -rf doc/_build doc/auto_examples doc/api/generated doc/sg_execution_times.rst
 	find sklearn_xmr -name '*.so' -delete

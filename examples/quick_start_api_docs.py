@@ -2,8 +2,9 @@
 Find a function by what it does
 ===============================
 
-Text in, ranked labels out. The texts are passages of the docstrings of the installed NumPy, SciPy and
-scikit-learn; the labels of a passage are the function it describes and that function's See Also.
+Text in, ranked labels out. The texts are passages of the docstrings of the installed NumPy,
+SciPy and scikit-learn; the labels of a passage are the function it describes and that
+function's See Also.
 """
 
 import tempfile
@@ -17,7 +18,11 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_xmr import XRLinearClassifier
 from sklearn_xmr.datasets import load_api_docs
-from sklearn_xmr.metrics import jain_propensity, precision_at_k, propensity_scored_precision_at_k
+from sklearn_xmr.metrics import (
+    jain_propensity,
+    precision_at_k,
+    propensity_scored_precision_at_k,
+)
 
 QUESTIONS = [
     "solve a sparse linear system",
@@ -33,8 +38,9 @@ docs = load_api_docs()
 texts_train, Y_train = docs.texts[docs.train_indices], docs.Y[docs.train_indices]
 texts_test, Y_test = docs.texts[docs.test_indices], docs.Y[docs.test_indices]
 print(
-    f"data: {Y_train.shape[0]:,} training and {Y_test.shape[0]:,} test passages, {Y_train.shape[1]:,} "
-    f"labels, {docs.Y.nnz / docs.Y.shape[0]:.2f} labels a passage ({time.perf_counter() - start:.1f} s)"
+    f"data: {Y_train.shape[0]:,} training and {Y_test.shape[0]:,} test passages, "
+    f"{Y_train.shape[1]:,} labels, {docs.Y.nnz / docs.Y.shape[0]:.2f} labels a passage "
+    f"({time.perf_counter() - start:.1f} s)"
 )
 
 # %%
@@ -55,12 +61,16 @@ print(
 )
 
 # %%
-# Precision at 1, 3, 5 on held-out passages, and propensity-scored precision, which counts rare labels more.
+# Precision at 1, 3, 5 on held-out passages, and propensity-scored precision, which counts
+# rare labels more.
 precisions = [precision_at_k(Y_test, (labels, scores), k=k) for k in (1, 3, 5)]
 tail = propensity_scored_precision_at_k(
     Y_test, (labels, scores), propensities=jain_propensity(Y_train), k=5
 )
-print("P@1/3/5 {:.1f}/{:.1f}/{:.1f}".format(*(100 * p for p in precisions)), f" PSP@5 {100 * tail:.1f}")
+print(
+    "P@1/3/5 {:.1f}/{:.1f}/{:.1f}".format(*(100 * p for p in precisions)),
+    f" PSP@5 {100 * tail:.1f}",
+)
 
 
 # %%
@@ -92,3 +102,22 @@ with tempfile.TemporaryDirectory() as folder:
     print(f"one query against the map: {1e6 * (time.perf_counter() - start):.0f} microseconds")
     for question in QUESTIONS:
         ask(loaded, question)
+
+# %%
+# With matplotlib, the answers as a picture. Scores fall off steeply behind a sure hit and
+# slowly where several functions answer the question.
+try:
+    import matplotlib.pyplot as plt
+except ImportError:  # the library itself does not need it
+    plt = None
+
+if plt is not None:
+    fig, axes = plt.subplots(3, 1, figsize=(8, 8), layout="constrained", sharex=True)
+    for ax, question in zip(axes, QUESTIONS, strict=True):
+        labels, scores = classifier.predict_topk(vectorizer.transform([question]), k=6)
+        names = docs.label_names[labels[0][labels[0] >= 0]]
+        ax.barh(range(names.size), scores[0][: names.size], color="#4c72b0")
+        ax.set_yticks(range(names.size), names)
+        ax.invert_yaxis()
+        ax.set_title(question, loc="right")
+    axes[-1].set_xlabel("score")
