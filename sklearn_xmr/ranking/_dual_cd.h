@@ -27,7 +27,7 @@ typedef struct {
 
 /* What a visit needs of a row, on one cache line. */
 typedef struct {
-    int64_t start; /* of its entries */
+    int64_t start; /* of its nonzeros */
     int32_t n;
     float cost;
     float step_pos, step_neg; /* 1 / Q_ii of the hinge losses, for either class */
@@ -38,7 +38,9 @@ typedef struct {
     int64_t n_rows;
     int64_t n_features;        /* local; W has one row more, for the constant feature */
     const xmr_row *rows;
-    const xmr_entry *entries;
+    const xmr_entry *entries;  /* or NULL: X itself, features as in X */
+    const int32_t *indices;
+    const float *data;
     const double *sq_norms;    /* (n_rows) with the constant feature */
     const uint8_t *member;     /* (n_rows), or NULL for ones; 0: the row counts only where positive */
     int loss;

@@ -42,6 +42,8 @@ cdef extern from "_dual_cd.h" nogil:
         int64_t n_features
         const xmr_row* rows
         const xmr_entry* entries
+        const int32_t* indices
+        const float* data
         const double* sq_norms
         const uint8_t* member
         int loss
@@ -93,6 +95,8 @@ cdef struct Task:
 
 # Lanes that must be free before the next labels are loaded: loading sweeps over the weights.
 cdef int REFILL = 6
+# Nonzeros per feature of X above which a cluster's rows are read in place.
+cdef int IN_PLACE = 24
 
 
 cdef struct Settings:
@@ -133,6 +137,7 @@ cdef struct Scratch:
     Buffer rows, entries, sq_norms, features, member, positive, order, alpha, weights
     Buffer sort, found, counts
     int64_t n_found
+    const int32_t* local_features  # of the current task; NULL: those of X
 
 
 cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
@@ -222,29 +227,57 @@ cdef float hinge_step(double q, const Settings* settings, double cost) noexcept 
     return <float> (1 / q) if q > 0 else 0
 
 
-cdef int gather_rows(
+cdef int take_rows(
     const Matrix* X, const Level* level, int32_t parent, const Settings* settings, Scratch* s,
     xmr_problem* p,
 ) noexcept nogil:
-    """Local matrix of a cluster's rows, its columns renumbered to the features that occur in them."""
-    cdef int64_t start = level.row_ptr[parent], n = level.row_ptr[parent + 1] - start
-    cdef int64_t nnz = 0, i, j, n_features = 0, position = 0
+    """Rows of a cluster: gathered, with columns renumbered to the features that occur in them, or in place.
+
+    A cluster with so many nonzeros that it uses most features anyway is read from X: a copy would double
+    the memory of the fit, and its weights would hardly be fewer. Returns 0, or -1 without memory.
+    """
+    cdef int64_t start = level.row_ptr[parent], n = level.row_ptr[parent + 1] - start, nnz = 0, i
     cdef int32_t row
+    if reserve(&s.rows, (n + 1) * sizeof(xmr_row)) or reserve(&s.member, n) or reserve(&s.sq_norms, n * sizeof(double)):
+        return -1
+    cdef xmr_row* rows = <xmr_row*> s.rows.data
+    cdef uint8_t* member = <uint8_t*> s.member.data
+    cdef double* sq_norms = <double*> s.sq_norms.data
     for i in range(n):
         row = level.rows[start + i]
-        nnz += X.indptr[row + 1] - X.indptr[row]
-    if (reserve(&s.rows, (n + 1) * sizeof(xmr_row)) or reserve(&s.entries, nnz * sizeof(xmr_entry))
-            or reserve(&s.member, n) or reserve(&s.sq_norms, n * sizeof(double))
+        rows[i].start = X.indptr[row]
+        rows[i].n = <int32_t> (X.indptr[row + 1] - X.indptr[row])
+        rows[i].cost = X.row_cost[row] if X.row_cost != NULL else 1
+        rows[i].step_pos = hinge_step(X.sq_norms[row], settings, settings.cost_positive * rows[i].cost)
+        rows[i].step_neg = hinge_step(X.sq_norms[row], settings, settings.cost_negative * rows[i].cost)
+        nnz += rows[i].n
+        sq_norms[i] = X.sq_norms[row]
+        s.row_map[row] = <int32_t> i
+        if level.members != NULL:
+            member[i] = level.members[start + i]
+    p.n_rows = n
+    p.rows = rows
+    p.sq_norms = sq_norms
+    p.member = member if level.members != NULL else NULL
+    p.indices = X.indices
+    p.data = X.data
+    p.entries = NULL
+    p.n_features = X.n_columns
+    s.local_features = NULL
+    return 0 if nnz >= IN_PLACE * X.n_columns else gather_rows(X, nnz, s, p)
+
+
+cdef int gather_rows(const Matrix* X, int64_t nnz, Scratch* s, xmr_problem* p) noexcept nogil:
+    """Copy the rows, their columns renumbered, in ascending order; returns 0, or -1 without memory."""
+    cdef int64_t i, j, n_features = 0, position = 0
+    if (reserve(&s.entries, nnz * sizeof(xmr_entry))
             or reserve(&s.features, min(nnz, X.n_columns) * sizeof(int32_t))):
         return -1
-    cdef xmr_row* local_row = <xmr_row*> s.rows.data
+    cdef xmr_row* rows = <xmr_row*> s.rows.data
     cdef xmr_entry* entries = <xmr_entry*> s.entries.data
-    cdef double* sq_norms = <double*> s.sq_norms.data
-    cdef uint8_t* member = <uint8_t*> s.member.data
     cdef int32_t* features = <int32_t*> s.features.data
-    for i in range(n):
-        row = level.rows[start + i]
-        for j in range(X.indptr[row], X.indptr[row + 1]):
+    for i in range(p.n_rows):
+        for j in range(rows[i].start, rows[i].start + rows[i].n):
             if s.feature_map[X.indices[j]] < 0:
                 s.feature_map[X.indices[j]] = 0
                 features[n_features] = X.indices[j]
@@ -254,30 +287,18 @@ cdef int gather_rows(
     sort_indices(features, <int32_t*> s.sort.data, n_features)
     for i in range(n_features):
         s.feature_map[features[i]] = <int32_t> (XMR_LANES * i)
-    for i in range(n):
-        row = level.rows[start + i]
-        local_row.start = position
-        for j in range(X.indptr[row], X.indptr[row + 1]):
+    for i in range(p.n_rows):
+        j = rows[i].start
+        rows[i].start = position
+        for j in range(j, j + rows[i].n):
             entries[position].offset = s.feature_map[X.indices[j]]
             entries[position].value = X.data[j]
             position += 1
-        local_row.n = <int32_t> (position - local_row.start)
-        local_row.cost = X.row_cost[row] if X.row_cost != NULL else 1
-        local_row.step_pos = hinge_step(X.sq_norms[row], settings, settings.cost_positive * local_row.cost)
-        local_row.step_neg = hinge_step(X.sq_norms[row], settings, settings.cost_negative * local_row.cost)
-        sq_norms[i] = X.sq_norms[row]
-        local_row += 1
-        s.row_map[row] = <int32_t> i
-        if level.members != NULL:
-            member[i] = level.members[start + i]
-    p.n_rows = n
-    p.n_features = n_features
-    p.rows = <xmr_row*> s.rows.data
-    p.entries = entries
-    p.sq_norms = sq_norms
-    p.member = member if level.members != NULL else NULL
     for i in range(n_features):
         s.feature_map[features[i]] = -1
+    p.n_features = n_features
+    p.entries = entries
+    s.local_features = features
     return 0
 
 
@@ -315,7 +336,7 @@ cdef int write_block(const xmr_problem* p, Scratch* s, Block* block) noexcept no
     """Order the task's weights by feature; returns 0, or -1 without memory."""
     cdef int64_t n = s.n_found, i, position, total = 0
     cdef const xmr_weight* found = <const xmr_weight*> s.found.data
-    cdef const int32_t* features = <const int32_t*> s.features.data
+    cdef const int32_t* features = s.local_features
     cdef int64_t* counts
     if reserve(&s.counts, (p.n_features + 1) * sizeof(int64_t)):
         return -1
@@ -335,7 +356,7 @@ cdef int write_block(const xmr_problem* p, Scratch* s, Block* block) noexcept no
     for i in range(n):
         position = counts[found[i].feature]
         counts[found[i].feature] += 1
-        block.features[position] = features[found[i].feature]
+        block.features[position] = features[found[i].feature] if features != NULL else found[i].feature
         block.slots[position] = found[i].lane
         block.values[position] = found[i].value
     block.n_entries = n
@@ -374,7 +395,7 @@ cdef int run_task(
     cdef uint64_t seed
     cdef double intercept
 
-    if gather_rows(X, level, task.parent, settings, s, &p):
+    if take_rows(X, level, task.parent, settings, s, &p):
         return -1
     if (reserve(&s.positive, (p.n_rows + 1) * sizeof(uint16_t))
             or reserve(&s.order, (p.n_rows + 1) * sizeof(int32_t))

@@ -21,6 +21,10 @@
 #define DROPPED ((REAL)-3)
 #define EACH(v) for (int v = 0; v < NV; v++)
 #define INLINE static inline __attribute__((always_inline))
+#define GATHERED_OFFSET(j) x[j].offset
+#define GATHERED_VALUE(j) x[j].value
+#define DIRECT_OFFSET(j) ((size_t)x_features[j] * XMR_LANES)
+#define DIRECT_VALUE(j) x_values[j]
 
 typedef REAL V __attribute__((vector_size(VBYTES), may_alias));
 typedef INT M __attribute__((vector_size(VBYTES)));
@@ -62,26 +66,46 @@ INLINE void FN(expand)(unsigned bits, M *out) {
 }
 
 /* z += W' x for all lanes, in four interleaved sums: a single one would wait for itself at every feature. */
-INLINE void FN(dot)(const REAL *W, const xmr_entry *x, int32_t n, V *z) {
+#define DOT(OFFSET, VALUE)                                            \
+    for (; j + 4 <= row->n; j += 4) EACH(v) {                         \
+        z[v] += VALUE(j) * ((const V *)(W + OFFSET(j)))[v];           \
+        z1[v] += VALUE(j + 1) * ((const V *)(W + OFFSET(j + 1)))[v];  \
+        z2[v] += VALUE(j + 2) * ((const V *)(W + OFFSET(j + 2)))[v];  \
+        z3[v] += VALUE(j + 3) * ((const V *)(W + OFFSET(j + 3)))[v];  \
+    }                                                                 \
+    for (; j < row->n; j++) EACH(v) z[v] += VALUE(j) * ((const V *)(W + OFFSET(j)))[v];
+
+INLINE void FN(dot)(const xmr_problem *p, const REAL *W, const xmr_row *row, V *z) {
     V z1[NV], z2[NV], z3[NV];
     int32_t j = 0;
     EACH(v) z1[v] = z2[v] = z3[v] = (V){0};
-    for (; j + 4 <= n; j += 4) EACH(v) {
-        z[v] += x[j].value * ((const V *)(W + x[j].offset))[v];
-        z1[v] += x[j + 1].value * ((const V *)(W + x[j + 1].offset))[v];
-        z2[v] += x[j + 2].value * ((const V *)(W + x[j + 2].offset))[v];
-        z3[v] += x[j + 3].value * ((const V *)(W + x[j + 3].offset))[v];
+    if (p->entries) {
+        const xmr_entry *x = p->entries + row->start;
+        DOT(GATHERED_OFFSET, GATHERED_VALUE)
+    } else {
+        const int32_t *x_features = p->indices + row->start;
+        const float *x_values = p->data + row->start;
+        DOT(DIRECT_OFFSET, DIRECT_VALUE)
     }
-    for (; j < n; j++) EACH(v) z[v] += x[j].value * ((const V *)(W + x[j].offset))[v];
     EACH(v) z[v] = (z[v] + z1[v]) + (z2[v] + z3[v]);
 }
 
 /* W += x delta' for all lanes. */
-INLINE void FN(axpy)(REAL *W, const xmr_entry *x, int32_t n, const V *delta) {
-    for (int32_t j = 0; j < n; j++) {
-        V *w = (V *)(W + x[j].offset);
-        REAL value = x[j].value;
-        EACH(v) w[v] += value * delta[v];
+#define AXPY(OFFSET, VALUE)                          \
+    for (int32_t j = 0; j < row->n; j++) {           \
+        V *w = (V *)(W + OFFSET(j));                 \
+        REAL value = VALUE(j);                       \
+        EACH(v) w[v] += value * delta[v];            \
+    }
+
+INLINE void FN(axpy)(const xmr_problem *p, REAL *W, const xmr_row *row, const V *delta) {
+    if (p->entries) {
+        const xmr_entry *x = p->entries + row->start;
+        AXPY(GATHERED_OFFSET, GATHERED_VALUE)
+    } else {
+        const int32_t *x_features = p->indices + row->start;
+        const float *x_values = p->data + row->start;
+        AXPY(DIRECT_OFFSET, DIRECT_VALUE)
     }
 }
 
@@ -121,7 +145,7 @@ static void FN(rebuild)(const xmr_problem *p, xmr_lanes *s) {
             some |= (delta[v] != 0);
         }
         if (!FN(any)(some)) continue;
-        FN(axpy)(W, p->entries + p->rows[r].start, p->rows[r].n, delta);
+        FN(axpy)(p, W, p->rows + r, delta);
         EACH(v) w_bias[v] += (REAL)p->bias * delta[v];
     }
 }
@@ -157,7 +181,12 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             __builtin_prefetch(alpha + (size_t)next * XMR_LANES);
             __builtin_prefetch(p->rows + next);
             next = ws->order[s + AHEAD / 2];
-            __builtin_prefetch(p->entries + p->rows[next].start);
+            if (p->entries) {
+                __builtin_prefetch(p->entries + p->rows[next].start);
+            } else {
+                __builtin_prefetch(p->indices + p->rows[next].start);
+                __builtin_prefetch(p->data + p->rows[next].start);
+            }
         }
         V *a = (V *)(alpha + (size_t)r * XMR_LANES);
         M active[NV], some = {0};
@@ -173,7 +202,6 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             continue;
         }
         const xmr_row *row = p->rows + r;
-        const xmr_entry *x = p->entries + row->start;
         const REAL inv_cost = 1 / (REAL)row->cost;
         V z[NV], delta[NV], y[NV], step[NV], diagonal[NV];
         EACH(v) {
@@ -182,7 +210,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             step[v] = FN(splat)(row->step_neg);
             diagonal[v] = FN(splat)(d_neg * inv_cost);
         }
-        FN(dot)(W, x, row->n, z);
+        FN(dot)(p, W, row, z);
         unsigned positive = ws->positive[r];
         if (positive) { /* most rows are positive for none of the lanes */
             M pos[NV];
@@ -225,7 +253,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             a[v] = FN(select)(shrink, marked, av);
         }
         if (!FN(any)(some)) continue;
-        FN(axpy)(W, x, row->n, delta);
+        FN(axpy)(p, W, row, delta);
         EACH(v) intercept[v] += bias * delta[v];
     }
     EACH(v) {
@@ -269,13 +297,12 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_lanes *ws) {
     for (int64_t s = 0; s < p->n_rows; s++) {
         int32_t r = ws->order[s];
         const xmr_row *row = p->rows + r;
-        const xmr_entry *x = p->entries + row->start;
         V z[NV], delta[NV];
         EACH(v) {
             z[v] = bias * w_bias[v];
             delta[v] = (V){0};
         }
-        FN(dot)(W, x, row->n, z);
+        FN(dot)(p, W, row, z);
         REAL cost = row->cost, q = (REAL)p->sq_norms[r];
         for (unsigned lanes = ws->live; lanes; lanes &= lanes - 1) {
             int k = __builtin_ctz(lanes);
@@ -290,7 +317,7 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_lanes *ws) {
             delta[k / PER_V][k % PER_V] = (next - *a) * y;
             *a = next;
         }
-        FN(axpy)(W, x, row->n, delta);
+        FN(axpy)(p, W, row, delta);
         EACH(v) w_bias[v] += bias * delta[v];
     }
 }
@@ -437,6 +464,12 @@ static unsigned FN(run)(const xmr_problem *p, xmr_lanes *s, int n_wanted, int *n
 #undef AT_UPPER
 #undef DROPPED
 #undef EACH
+#undef DOT
+#undef AXPY
+#undef GATHERED_OFFSET
+#undef GATHERED_VALUE
+#undef DIRECT_OFFSET
+#undef DIRECT_VALUE
 #undef INLINE
 #undef VBYTES
 #undef VARIANT
