@@ -180,7 +180,7 @@ def test_newer_format_is_refused(model):
     state = model[0].__getstate__()
     assert state["_format_version"] == FORMAT_VERSION
     with pytest.raises(
-        ValueError, match=f"format {FORMAT_VERSION + 1}, this version .* reads up to {FORMAT_VERSION}"
+        ValueError, match=f"format {FORMAT_VERSION + 1}, .* reads up to format {FORMAT_VERSION}"
     ):
         XRLinearClassifier().__setstate__({**state, "_format_version": FORMAT_VERSION + 1})
 
