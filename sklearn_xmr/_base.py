@@ -440,7 +440,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
 
     @property
     def coefs_(self):
-        """Weights of each level, sequence of csc_array of shape (n_features, n_nodes[t]), made on request."""
+        """Weights of each level: sequence of csc_array (n_features, n_nodes[t]), made on request."""
         check_is_fitted(self)
         return LevelMatrices(self.chunked_weights_)
 

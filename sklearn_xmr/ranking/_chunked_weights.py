@@ -201,10 +201,10 @@ class ChunkedWeights:
         for name, (dtype, size) in wanted.items():
             array = getattr(self, name)
             shape = (array.size,) if size is None else (size,)
-            if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+            if array.dtype != dtype or array.shape != shape:
                 raise ValueError(
-                    f"These weights are damaged: {name} must be a contiguous {np.dtype(dtype)} array of "
-                    f"shape {shape}, got {array.dtype} of shape {array.shape}."
+                    f"These weights are damaged: {name} must be a {np.dtype(dtype)} array of shape "
+                    f"{shape}, got {array.dtype} of shape {array.shape}."
                 )
 
     def __setstate__(self, state):
