@@ -5,8 +5,8 @@
 
 Fits `XRLinearClassifier` with its defaults, stores it by joblib, and starts the workers, which all load the
 file and rank the test rows, once for each way of loading. Private memory is what the kernel counts for one
-process alone (Private_Clean and Private_Dirty of /proc/self/smaps_rollup) and what loading and ranking added to
-it; shared pages, such as those of a file that others map as well, are counted apart. The workers wait for each
+process alone (Private_Clean and Private_Dirty of /proc/self/smaps_rollup), less what it was before loading;
+shared pages, such as those of a file that others map as well, are not private. The workers wait for each
 other between the steps, so all of them hold their model while the memory is read.
 """
 
@@ -61,78 +61,79 @@ def load_data(arguments):
     return X, Y, X_test[: arguments.queries]
 
 
-def private_and_shared_mb():
-    """Memory of this process alone, and what it shares with others; Nones where there is no /proc."""
-    sizes = {"Private": 0.0, "Shared": 0.0}
+def private_mb():
+    """Memory of this process alone; None where there is no /proc."""
     try:
         with open("/proc/self/smaps_rollup") as rollup:
-            for line in rollup:
-                kind = line.split("_")[0]
-                if kind in sizes and "Hugetlb" not in line:
-                    sizes[kind] += int(line.split()[1]) * 1024 / 1e6
+            lines = [line.split() for line in rollup if line.startswith(("Private_Clean", "Private_Dirty"))]
     except OSError:
-        return None, None
-    return sizes["Private"], sizes["Shared"]
+        return None
+    return sum(int(line[1]) for line in lines) * 1024 / 1e6
 
 
-def serve(model_path, queries_path, options, barrier, results):
-    """A worker: load, rank, tell."""
+def serve(folder, barrier, results):
+    """A worker: for each way of loading, load, rank, tell."""
     import joblib
     import scipy.sparse as sp
 
     from sklearn_xmr import XRLinearClassifier
     from sklearn_xmr.datasets import make_xmc_classification
 
-    queries = sp.load_npz(queries_path)
+    queries = sp.load_npz(f"{folder}/queries.npz")
     small = make_xmc_classification(200, 50, 20, random_state=0)
     XRLinearClassifier(random_state=0).fit(*small).predict_topk(small[0])  # loads libraries
-    settle_memory()
-    barrier.wait()
-    before, _ = private_and_shared_mb()
-    start = time.perf_counter()
-    model = joblib.load(model_path, **options)
-    loaded = time.perf_counter()
-    model.predict_topk(queries[:1], k=K)
-    first = time.perf_counter()
-    labels, _ = model.predict_topk(queries, k=K)
-    ranked = time.perf_counter()
-    barrier.wait()  # all have their model and have used it
-    settle_memory()
-    after, shared = private_and_shared_mb()
-    barrier.wait()
-    results.put(
-        {
-            "load_ms": 1e3 * (loaded - start),
-            "first_ms": 1e3 * (first - loaded),
-            "batch_us": 1e6 * (ranked - first) / queries.shape[0],
-            "private_mb": None if before is None else after - before,
-            "shared_mb": shared,
-            "labels": int(labels.sum()),
-        }
-    )
+    for name, (_, options) in LOADS.items():
+        settle_memory()
+        before = private_mb()
+        barrier.wait()
+        start = time.perf_counter()
+        model = joblib.load(f"{folder}/{name}.joblib", **options)
+        loaded = time.perf_counter()
+        model.predict_topk(queries[:1], k=K)
+        first = time.perf_counter()
+        labels, _ = model.predict_topk(queries, k=K)
+        ranked = time.perf_counter()
+        barrier.wait()  # all have their model and have used it
+        settle_memory()
+        after = private_mb()
+        barrier.wait()
+        results.put(
+            {
+                "load": name,
+                "load_ms": 1e3 * (loaded - start),
+                "first_ms": 1e3 * (first - loaded),
+                "batch_us": 1e6 * (ranked - first) / queries.shape[0],
+                "private_mb": None if before is None else after - before,
+                "labels": int(labels.sum()),
+            }
+        )
+        del model, labels
 
 
-def measure(name, model, queries_path, arguments, folder):
-    """All workers with one way of loading."""
+def measure(model, folder, n_workers):
+    """Store the model in each way, start the workers, collect what they tell."""
     import joblib
 
-    dump_options, load_options = LOADS[name]
-    path = f"{folder}/model.joblib"
-    joblib.dump(model, path, **dump_options)
+    for name, (options, _) in LOADS.items():
+        joblib.dump(model, f"{folder}/{name}.joblib", **options)
     context = multiprocessing.get_context("spawn")  # forked workers would share what the parent holds
-    barrier, results = context.Barrier(arguments.workers), context.SimpleQueue()
-    workers = [
-        context.Process(target=serve, args=(path, queries_path, load_options, barrier, results))
-        for _ in range(arguments.workers)
-    ]
+    barrier, results = context.Barrier(n_workers), context.SimpleQueue()
+    workers = [context.Process(target=serve, args=(folder, barrier, results)) for _ in range(n_workers)]
     for worker in workers:
         worker.start()
-    told = [results.get() for _ in workers]
+    told = [results.get() for _ in range(n_workers * len(LOADS))]
     for worker in workers:
         worker.join()
     if len({result.pop("labels") for result in told}) != 1:
         raise RuntimeError("The workers do not agree.")
-    return {"load": name, "file_mb": disk_mb(path), "workers": told}
+    return [
+        {
+            "load": name,
+            "file_mb": disk_mb(f"{folder}/{name}.joblib"),
+            "workers": [result for result in told if result["load"] == name],
+        }
+        for name in LOADS
+    ]
 
 
 def to_lines(results):
@@ -184,7 +185,7 @@ def main(argv=None):
     model = XRLinearClassifier(random_state=0).fit(X, Y)
     with tempfile.TemporaryDirectory() as folder:
         sp.save_npz(f"{folder}/queries.npz", sp.csr_matrix(X_test))
-        results = [measure(name, model, f"{folder}/queries.npz", arguments, folder) for name in LOADS]
+        results = measure(model, folder, arguments.workers)
     name = Path(arguments.data).name
     settings = {key: value for key, value in vars(arguments).items() if key not in ("data", "out")}
     if name != "synthetic":

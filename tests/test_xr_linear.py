@@ -516,8 +516,8 @@ def test_label_embedding_that_gives_no_vectors_is_refused(problem):
 def test_fitted_indexer_and_tree_are_reused(problem, fitted):
     X, Y = problem
     indexer = small_tree().set_params(random_state=5).fit(PIFA().fit_transform(X, Y))
-    for given in (FrozenEstimator(indexer), indexer.tree_):
-        model = XRLinearClassifier(indexer=given).fit(X, Y)
+    for prepared in (FrozenEstimator(indexer), indexer.tree_):
+        model = XRLinearClassifier(indexer=prepared).fit(X, Y)
         assert model.tree_ is indexer.tree_
     frozen = FrozenEstimator(PIFA().fit(X, Y))
     assert classifier(label_embedding=frozen).fit(X, Y).tree_ == fitted.tree_

@@ -2,8 +2,8 @@
 
     python tests/persistence/make_model.py
 
-Run it once, when `FORMAT_VERSION` has grown, and commit both files; older ones stay as they are, as the models of
-users do. The answers are kept in a file of their own that NumPy reads without pickle.
+Run it once, when `FORMAT_VERSION` has grown, and commit both files; older ones stay as they are, as the
+models of users do. The answers are kept in a file of their own that NumPy reads without pickle.
 """
 
 from pathlib import Path

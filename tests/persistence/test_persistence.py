@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+import zlib
 from importlib import import_module
 from pathlib import Path
 
@@ -203,6 +204,10 @@ def test_parameters_that_came_later_have_their_defaults(model):
 # ---------------------------------------------------------------------- damage
 
 
+#: What joblib, pickle and zlib raise, depending on where the file ends.
+REFUSALS = (EOFError, OSError, ValueError, KeyError, IndexError, pickle.UnpicklingError, zlib.error)
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("mmap_mode", [None, "r"])
 @pytest.mark.parametrize("compress", [0, 3])
@@ -212,7 +217,7 @@ def test_truncated_files_are_refused(model, tmp_path, kept, mmap_mode, compress)
     joblib.dump(model[0], path, compress=compress)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(Exception):  # noqa: B017: whatever joblib and pickle raise, but no crash
+    with pytest.raises(REFUSALS):
         joblib.load(path, mmap_mode=mmap_mode)
 
 
@@ -302,12 +307,11 @@ def test_damaged_trees_are_refused():
         "slot_labels": np.array([4, 0, 1, 2, 9], dtype=np.int32),
         "n_labels": 6,
     }.items():
-        with pytest.raises(ValueError, match="child_ptr|slot_labels"):
+        with pytest.raises(ValueError, match=r"child_ptr|slot_labels"):
             LabelTree.__new__(LabelTree).__setstate__({**vars(tree), name: value})
 
 
-def test_frozen_indexers_travel(model):
-    _, X = model
+def test_frozen_indexers_travel():
     indexer = FrozenEstimator(HierarchicalKMeans(2, 5, random_state=0).fit(np.eye(40)))
     twin = pickle.loads(pickle.dumps(XRLinearClassifier(indexer=indexer)))
     assert twin.indexer.tree_ == indexer.tree_
