@@ -11,6 +11,7 @@ other between the steps, so all of them hold their model while the memory is rea
 """
 
 import argparse
+import csv
 import json
 import multiprocessing
 import shlex
@@ -201,7 +202,7 @@ def main(argv=None):
 
 
 def write_results(run, out):
-    """serving_<data>.json, .md and .rst; prints the table."""
+    """serving_<data>.json, .csv, .md and .rst; prints the table."""
     out.mkdir(parents=True, exist_ok=True)
     data = run["data"]
     path = out / f"serving_{data['name']}.json"
@@ -215,6 +216,8 @@ def write_results(run, out):
     title = f"Serving {data['name']}"
     markdown = "\n\n".join([f"# {title}", *facts, markdown_table(HEADER, lines)]).replace("``", "`") + "\n"
     path.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    with open(path.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([HEADER, *lines])
     page = "\n\n".join([rst_title(title, "="), *facts, rst_table(HEADER, lines)]) + "\n"
     path.with_suffix(".rst").write_text(page, encoding="utf-8")
     print(markdown)
