@@ -198,7 +198,7 @@ def published(monkeypatch):
     ],
 )
 def test_documentation_links(published, estimator, name):
-    link = f"https://docs.example.org/xmr/api/sklearn_xmr.{name}.html"
+    link = f"https://docs.example.org/xmr/api/generated/sklearn_xmr.{name}.html"
     assert estimator._get_doc_link() == link
     assert link in estimator._repr_html_()
     assert link in make_pipeline(clone(estimator))._repr_html_()
@@ -208,7 +208,7 @@ def test_links_need_an_address(monkeypatch):
     monkeypatch.delenv("XMR_DOC_URL", raising=False)
     monkeypatch.setattr(_doc_link, "_published_url", lambda: "")
     assert XRLinearClassifier()._get_doc_link() == ""
-    assert "api/sklearn_xmr" not in XRLinearClassifier()._repr_html_()
+    assert "api/generated" not in XRLinearClassifier()._repr_html_()
 
 
 def test_the_address_is_a_project_url(monkeypatch):

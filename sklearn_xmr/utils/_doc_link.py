@@ -19,7 +19,7 @@ class DocLinkMixin:
 
     @property
     def _doc_link_template(self):
-        return f"{documentation_url()}/api/sklearn_xmr.{{estimator_name}}.html"
+        return f"{documentation_url()}/api/generated/sklearn_xmr.{{estimator_name}}.html"
 
 
 def documentation_url():
