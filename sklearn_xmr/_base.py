@@ -1,6 +1,7 @@
 """The steps of fit and the public predictors, in the order in which they run."""
 
 import warnings
+from inspect import signature
 
 import numpy as np
 import scipy.sparse as sp
@@ -467,7 +468,8 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
                 f"reads up to format {FORMAT_VERSION}. Install a newer one."
             )
         # a parameter that the writing version did not know yet has its default
-        defaults = type(self)().get_params(deep=False)
+        parameters = signature(type(self)).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         super().__setstate__({**defaults, **state})
         if version is not None:
             self._check_loaded()

@@ -113,6 +113,18 @@ def test_callbacks_end_with_a_fit_that_fails(problem):
 
 
 @needs_callbacks
+def test_a_callback_cannot_stop_a_fit_halfway(problem):
+    class Stop(Record):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            super().on_fit_task_end(estimator, context, fitted_estimator=fitted_estimator)
+            return True
+
+    record = Stop()
+    model = make_classifier(negative_sampling="man").set_callbacks(record).fit(*problem)
+    assert len(model.chunked_weights_) == 3 and "level 3" in record.names("end")
+
+
+@needs_callbacks
 def test_progress_bars(problem, capsys):
     pytest.importorskip("rich")
     make_classifier().set_callbacks(sklearn.callback.ProgressBar()).fit(*problem)
