@@ -221,6 +221,16 @@ def test_truncated_files_are_refused(model, tmp_path, kept, mmap_mode, compress)
         joblib.load(path, mmap_mode=mmap_mode)
 
 
+def test_compressed_files_have_a_checksum(model, tmp_path):
+    path = tmp_path / "model.joblib"
+    joblib.dump(model[0], path, compress=3)
+    content = path.read_bytes()
+    for position in np.linspace(0, len(content) - 1, 40).astype(int):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 16]) + content[position + 1 :])
+        with pytest.raises(REFUSALS):
+            joblib.load(path)
+
+
 def damaged(change):
     """A change of one array of the last level, as a function of a model's state."""
 
