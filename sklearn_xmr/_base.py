@@ -22,7 +22,7 @@ from sklearn_xmr.ranking._chunked_weights import LevelMatrices
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
-from sklearn_xmr.utils._progress import FitProgress
+from sklearn_xmr.utils._fit_progress import FitProgress
 from sklearn_xmr.utils._sklearn_private import (
     CallbackSupportMixin,
     check_sample_weight,
