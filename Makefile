@@ -4,13 +4,30 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 SOURCES = pyproject.toml setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test lint format bench doc clean
+.PHONY: demo test test-min dist lint format bench doc clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python examples/quick_start_api_docs.py
 
 test: $(VENV)/.installed-test
 	$(VENV)/bin/pytest
+
+# The oldest versions that pyproject.toml allows, in an environment of their own. scikit-learn 1.6 is older than
+# pytest 9, whose warning about its checks is left out.
+VENV_MIN ?= .venv-min
+MINIMUM = numpy==2.0.* scipy==1.15.* scikit-learn==1.6.* joblib==1.4.*
+test-min:
+	test -d $(VENV_MIN) || $(PYTHON) -m venv $(VENV_MIN)
+	$(VENV_MIN)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" $(MINIMUM)
+	$(VENV_MIN)/bin/pytest -W ignore::pytest.PytestRemovedIn10Warning
+
+# Source distribution and wheel in dist/, and the tests of the source distribution run on the wheel, in an environment
+# and a folder where nothing of the source tree is found.
+dist: $(VENV)/bin/python
+	rm -rf dist
+	$(PIP) build
+	$(VENV)/bin/python -m build
+	.ci/test-wheel dist "$(PYTHON)"
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -51,6 +51,8 @@ setup(
             "wraparound": False,
             "cdivision": True,
             "initializedcheck": False,
+            # kernels read arrays that nobody writes meanwhile, and keep no state but the flag of Ctrl-C
+            "freethreading_compatible": True,
         },
     ),
     cmdclass={"build_ext": BuildExt},

@@ -1,6 +1,7 @@
 """The steps of fit and the public predictors, in the order in which they run."""
 
 import warnings
+from inspect import signature
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,14 +12,23 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
+from sklearn_xmr import __version__
 from sklearn_xmr._label_tree import LabelTree
 from sklearn_xmr.indexing import HierarchicalKMeans
 from sklearn_xmr.label_embedding import PIFA
 from sklearn_xmr.matching._beam_search import MAX_LEVELS, BeamSearch, topk_to_csr
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
+from sklearn_xmr.ranking._chunked_weights import LevelMatrices
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
-from sklearn_xmr.utils._sklearn_private import check_sample_weight, validate_estimator_params
+from sklearn_xmr.utils._doc_link import DocLinkMixin
+from sklearn_xmr.utils._fit_progress import FitProgress
+from sklearn_xmr.utils._sklearn_private import (
+    CallbackSupportMixin,
+    check_sample_weight,
+    validate_estimator_params,
+    with_callbacks,
+)
 from sklearn_xmr.utils._targets import encode_targets
 from sklearn_xmr.utils._validation import (
     as_float32,
@@ -53,7 +63,7 @@ def _yields_probabilities(estimator):
     return True
 
 
-class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
+class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Embed labels, index them in a tree, train a ranker per node, answer by beam search.
 
     Subclasses define the parameters and `_fit_rankers`.
@@ -61,6 +71,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ fit
 
+    @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Fit the label tree and its rankers.
 
@@ -104,10 +115,14 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError("sample_weight must be positive for at least one row with a label.")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
+        progress = FitProgress(self, 3, verbose=self.verbose, X=X_in, y=y)
+
         with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
-            tree = self._index_labels(X, Y, sample_weight, seed)
+            tree = self._index_labels(X, Y, sample_weight, seed, progress)
         transforms = resolve_score_transform(self._score_transform(), tree.n_levels)
-        weights, n_iter = self._train_levels(sp.csr_array(X), Y, tree, transforms, sample_weight, seed)
+        weights, n_iter = self._train_levels(
+            sp.csr_array(X), Y, tree, transforms, sample_weight, seed, progress
+        )
 
         search = BeamSearch(tree, weights)
 
@@ -119,9 +134,10 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         self.chunked_weights_ = weights
         self._target_form = form
         self._search = search
+        progress.finish()
         return self
 
-    def _index_labels(self, X, Y, sample_weight, seed):
+    def _index_labels(self, X, Y, sample_weight, seed, progress):
         """Step 1 and 2: the label tree, from the user's objects or the defaults."""
         indexer = self.indexer
         if not isinstance(indexer, LabelTree):
@@ -132,7 +148,12 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
                     raise TypeError(
                         f"indexer must be a LabelTree or have fit(Z) and then tree_, got {indexer!r}."
                     )
-                indexer.fit(self._embed_labels(X, Y, sample_weight, seed))
+                with progress.step("embed labels") as note:
+                    Z = self._embed_labels(X, Y, sample_weight, seed)
+                    note("%d labels by %d dimensions", *np.shape(Z))
+                with progress.step("index labels") as note:
+                    indexer.fit(Z)
+                    note("%r", getattr(indexer, "tree_", None))
             indexer = getattr(indexer, "tree_", None)
             if not isinstance(indexer, LabelTree):
                 raise TypeError(
@@ -180,7 +201,7 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             )
         return Z
 
-    def _train_levels(self, X, Y, tree, transforms, sample_weight, seed):
+    def _train_levels(self, X, Y, tree, transforms, sample_weight, seed, progress):
         """Steps 3 and 4: negatives and rankers of every level."""
         schemes = resolve_negative_sampling(self.negative_sampling, tree.n_levels)
         patterns = tree.propagate(Y)
@@ -191,9 +212,13 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             width = min(self.beam_width, max(tree.n_nodes))
             return search.topk(X, width, width, transforms[: len(weights)])[0]
 
-        def train(problems):
+        def train(problems, level_step):
             nonlocal n_iter, n_unconverged
-            trained, passes, unfinished = self._fit_rankers(X, problems, sample_weight, seed)
+            with level_step(len(weights) + 1, len(weights) + len(problems)) as note:
+                trained, passes, unfinished = self._fit_rankers(X, problems, sample_weight, seed)
+                n_nodes = sum(problem.positives.shape[1] for problem in problems)
+                n_rows = sum(problem.rows.nnz for problem in problems)
+                note("%d nodes, %d rows over all parents, %d passes", n_nodes, n_rows, passes)
             for level in trained:  # an intercept of -inf marks a node without positives
                 if not (level.is_finite() and np.all(level.intercepts < np.inf)):
                     raise ValueError(
@@ -204,19 +229,20 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
             n_iter, n_unconverged = max(n_iter, passes), n_unconverged + unfinished
 
         pending = []  # levels that wait for no matcher train together, which keeps all threads busy
-        for t, scheme in enumerate(schemes, start=1):
-            if t > 1 and scheme != "tfn" and pending:
-                train(pending)
-                pending = []
-            rows = training_rows(scheme, t, X.shape[0], patterns[t - 1], predict_beam)
-            pending.append(LevelProblem(tree.child_ptr[t - 1], patterns[t], rows))
-        train(pending)
+        with progress.levels(tree.n_levels) as level_step:
+            for t, scheme in enumerate(schemes, start=1):
+                if t > 1 and scheme != "tfn" and pending:
+                    train(pending, level_step)
+                    pending = []
+                rows = training_rows(scheme, t, X.shape[0], patterns[t - 1], predict_beam)
+                pending.append(LevelProblem(tree.child_ptr[t - 1], patterns[t], rows))
+            train(pending, level_step)
         if n_unconverged:
             warnings.warn(
                 f"{n_unconverged} of {sum(tree.n_nodes[1:])} node problems did not reach tol in "
                 f"max_iter={self.max_iter} passes.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return weights, n_iter
 
@@ -415,9 +441,9 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def coefs_(self):
-        """Weights of each level, list of csc_array of shape (n_features, n_nodes[t]), made on request."""
+        """Weights of each level: sequence of csc_array (n_features, n_nodes[t]), made on request."""
         check_is_fitted(self)
-        return [weights.to_csc() for weights in self.chunked_weights_]
+        return LevelMatrices(self.chunked_weights_)
 
     @property
     def intercepts_(self):
@@ -429,19 +455,39 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         state = super().__getstate__().copy()
         if state.pop("_search", None) is not None:  # addresses do not travel
             state["_format_version"] = FORMAT_VERSION
+            state["_library_version"] = __version__
         return state
 
     def __setstate__(self, state):
         state = dict(state)
         version = state.pop("_format_version", None)
+        writer = state.pop("_library_version", "unknown")
         if version is not None and version > FORMAT_VERSION:
             raise ValueError(
-                f"This model has format {version}, this version of sklearn-xmr reads up to "
-                f"{FORMAT_VERSION}; install a newer one."
+                f"This model has format {version}, written by sklearn-xmr {writer}; version {__version__} "
+                f"reads up to format {FORMAT_VERSION}. Install a newer one."
             )
-        super().__setstate__(state)
+        # a parameter that the writing version did not know yet has its default
+        parameters = signature(type(self)).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        super().__setstate__({**defaults, **state})
         if version is not None:
+            self._check_loaded()
             self._search = BeamSearch(self.tree_, self.chunked_weights_)
+
+    def _check_loaded(self):
+        """Refuse parts that do not belong together: the kernels trust them without looking."""
+        tree, weights = self.tree_, self.chunked_weights_
+        if not (
+            len(weights) == tree.n_levels
+            and all(map(np.array_equal, tree.child_ptr, (level.child_ptr for level in weights)))
+            and all(level.n_features == self.n_features_in_ for level in weights)
+            and self.classes_.shape == (tree.n_labels,)
+        ):
+            raise ValueError(
+                f"This model is damaged: its tree {tree!r}, its {len(weights)} level(s) of weights and its "
+                f"{self.classes_.size} class(es) do not belong together."
+            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

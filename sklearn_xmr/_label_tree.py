@@ -436,6 +436,9 @@ class LabelTree:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+        self._validate()
+        if self.slot_labels.dtype != np.int32 or self.slot_labels.max() != self.n_labels - 1:
+            raise ValueError("This label tree is damaged: slot_labels does not hold its labels.")
         for array in (*self.child_ptr, self.slot_labels):
             array.flags.writeable = False  # pickles do not keep it
 

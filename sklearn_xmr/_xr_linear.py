@@ -73,6 +73,10 @@ class XRLinearClassifier(BaseXMRClassifier):
     random_state : int, RandomState instance or None, default=None
         Seeds the order in which the solver visits rows, and label embedding, indexer and ranker where
         their own ``random_state`` is None. Results do not depend on the number of threads.
+    verbose : int, default=0
+        Whether ``fit`` reports its steps: label embedding, indexing, tree levels, with their sizes and
+        seconds. The messages go to the logger ``"sklearn_xmr"``, as INFO if verbose and DEBUG if not; where
+        logging is not set up, verbose ones appear on the standard error stream.
 
     Attributes
     ----------
@@ -82,8 +86,8 @@ class XRLinearClassifier(BaseXMRClassifier):
         The label tree. Pass it as ``indexer`` to reuse it.
     chunked_weights_ : list of ChunkedWeights
         Weights of each tree level in the layout that prediction reads.
-    coefs_ : list of csc_array of shape (n_features, n_nodes)
-        The same weights, one matrix per level; a copy made on request.
+    coefs_ : sequence of csc_array of shape (n_features, n_nodes)
+        The same weights, one matrix per level; a copy, made when a level is asked for.
     intercepts_ : list of ndarray of shape (n_nodes,)
         Intercepts of each level, -inf for a node without positive rows, which is never predicted.
     n_iter_ : int
@@ -150,6 +154,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         "tol": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -172,6 +177,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         tol="auto",
         max_iter=200,
         random_state=None,
+        verbose=0,
     ):
         self.label_embedding = label_embedding
         self.indexer = indexer
@@ -190,6 +196,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
+        self.verbose = verbose
 
     def explain(self, X, label, *, beam_width=None, feature_names=None, label_names=None):
         """Explain the score of one label for one row, level by level.

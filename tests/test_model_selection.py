@@ -1,35 +1,36 @@
-"""Composition with scikit-learn: pipelines, searches, cross-validation, persistence between processes."""
+"""Model selection of scikit-learn with sparse y, and what candidates of a search can share."""
 
-import copy
-import os
-import pickle
-import subprocess
-import sys
-import threading
-
-import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
-from _data import random_problem
+from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import f1_score
 from sklearn.model_selection import (
     GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    KFold,
     RandomizedSearchCV,
     cross_val_predict,
+    cross_val_score,
     cross_validate,
+    learning_curve,
     train_test_split,
+    validation_curve,
 )
 from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import Normalizer
 
-from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
-from sklearn_xmr._base import FORMAT_VERSION
-from sklearn_xmr.metrics import make_topk_scorer, precision_at_k
-from sklearn_xmr.utils._openmp_helpers import openmp_enabled
-from sklearn_xmr.utils._threads import effective_n_threads
+from sklearn_xmr import PIFA, HierarchicalKMeans, LabelTree, XRLinearClassifier
+from sklearn_xmr.metrics import make_topk_scorer, precision_at_1_scorer, precision_at_k
+
+CONTAINERS = [sp.csr_array, sp.csr_matrix]
 
 
 @pytest.fixture(scope="module")
@@ -70,33 +71,221 @@ def test_grid_search_over_a_text_pipeline(texts, container):
     assert search.predict(corpus).shape == Y.shape
 
 
-def test_searching_prediction_parameters_acts(texts):
+@pytest.fixture(scope="module")
+def features(texts):
+    """X of the texts, and their Y."""
     corpus, Y = texts
-    X = TfidfVectorizer().fit_transform(corpus)
-    model = XRLinearClassifier(indexer=HierarchicalKMeans(8, 4), random_state=0)
-    search = RandomizedSearchCV(
-        model, {"beam_width": [1, 8], "score_transform": ["l3_hinge", "sigmoid"]}, n_iter=4, random_state=0,
-        scoring=make_topk_scorer(precision_at_k, k=2), cv=2,
+    return TfidfVectorizer().fit_transform(corpus), Y
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often a method of a class is called: ``counted(cls, name)`` starts a list of the calls."""
+
+    def count(cls, name):
+        calls, method = [], getattr(cls, name)
+
+        def wrapper(self, *args, **kwargs):
+            calls.append(self)
+            return method(self, *args, **kwargs)
+
+        monkeypatch.setattr(cls, name, wrapper)
+        return calls
+
+    return count
+
+
+# ---------------------------------------------------------------------- searches and curves
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("search", [HalvingGridSearchCV, HalvingRandomSearchCV])
+def test_successive_halving(features, container, search):
+    X, Y = features[0], container(features[1])
+    fitted = search(
+        XRLinearClassifier(random_state=0), {"C": [0.001, 0.01, 1.0]}, scoring=precision_at_1_scorer,
+        min_resources=60, factor=2, cv=2, random_state=0,
+        **({"n_candidates": 3} if search is HalvingRandomSearchCV else {}),
     ).fit(X, Y)  # fmt: skip
-    by_width = dict(
-        zip(map(str, search.cv_results_["params"]), search.cv_results_["mean_test_score"], strict=True)
-    )
-    assert len(set(by_width.values())) > 1
+    assert fitted.n_resources_ == [60, 120]
+    assert fitted.best_params_ == {"C": 1.0}
+    assert type(fitted.predict(X)) is container
 
 
-def test_cross_validation_with_sparse_y(texts):
-    corpus, Y = texts
-    X = TfidfVectorizer().fit_transform(corpus)
+def test_randomized_search(features):
+    X, Y = features
+    search = RandomizedSearchCV(
+        XRLinearClassifier(random_state=0), {"C": loguniform(1e-4, 10)}, n_iter=3, cv=2, random_state=0,
+        scoring=precision_at_1_scorer,
+    ).fit(X, Y)  # fmt: skip
+    assert search.best_params_["C"] == max(search.cv_results_["param_C"])
+
+
+CURVES = {
+    "cross_validate": lambda *data: cross_validate(*data, cv=3)["test_score"],
+    "cross_val_score": lambda *data: cross_val_score(*data, cv=3),
+    "learning_curve": lambda *data: learning_curve(*data, cv=3, train_sizes=[0.3, 1.0])[2],
+    "validation_curve": lambda *data: validation_curve(
+        *data, param_name="C", param_range=[0.001, 1.0], cv=3
+    )[1],
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
+def test_what_scikit_learn_refuses_works_without_its_check(features, curve, container):
+    X, Y = features
     model = XRLinearClassifier(random_state=0)
+    with sklearn.config_context(skip_parameter_validation=True):
+        scores = curve(model, X, container(Y))
+    np.testing.assert_allclose(scores, curve(model, X, Y.toarray()))
+    assert scores.ravel()[-1] > 0.7
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_split_and_predict_keep_the_container(features, container):
+    X, Y = features[0], container(features[1])
     X_train, X_test, Y_train, Y_test = train_test_split(X, Y, random_state=0)
+    assert type(Y_train) is type(Y_test) is container
+    model = XRLinearClassifier(random_state=0)
     assert model.fit(X_train, Y_train).score(X_test, Y_test) > 0.7
     predicted = cross_val_predict(model, X, Y, cv=3)
-    assert predicted.shape == Y.shape
-    with sklearn.config_context(skip_parameter_validation=True):  # scikit-learn refuses sparse y there
-        result = cross_validate(model, X, Y, cv=3)
-    assert result["test_score"].min() > 0.7
-    dense = cross_validate(model, X, Y.toarray(), cv=3)
-    np.testing.assert_allclose(dense["test_score"], result["test_score"])
+    assert type(predicted) is container
+    assert f1_score(Y.toarray(), predicted.toarray(), average="micro") > 0.5
+
+
+def test_held_out_scores_fold_by_fold(features):
+    """The documented way in place of cross_val_predict(method="decision_function")."""
+    X, Y = features
+    model, folds = XRLinearClassifier(random_state=0), KFold(3)
+    scores = sp.vstack(
+        [clone(model).fit(X[a], Y[a]).decision_function(X[b]) for a, b in folds.split(X)], format="csr"
+    )
+    dense = cross_val_predict(model, X, Y.toarray(), cv=folds, method="decision_function")
+    np.testing.assert_allclose(scores.toarray() - 0.5, dense, atol=1e-6)
+
+
+def test_sample_weight_is_routed_through_a_search(features):
+    X, Y = features
+    weight = np.ones(X.shape[0])
+    weight[::3] = 0
+    kept = weight > 0
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = XRLinearClassifier(random_state=0).set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(Normalizer(), model)
+        folds = [(np.arange(0, 160), np.arange(160, 240))]
+        search = GridSearchCV(
+            pipeline, {"xrlinearclassifier__C": [0.01, 1.0]}, cv=folds,
+            scoring=make_topk_scorer(precision_at_k, k=1).set_score_request(sample_weight=True),
+        ).fit(X, Y, sample_weight=weight)  # fmt: skip
+    train, test = (np.intersect1d(rows, np.flatnonzero(kept)) for rows in folds[0])
+    for C, score in zip([0.01, 1.0], search.cv_results_["mean_test_score"], strict=True):
+        by_hand = XRLinearClassifier(C=C, random_state=0).fit(X[train], Y[train])
+        assert score == pytest.approx(by_hand.score(X[test], Y[test]))
+    assert_same_model(search.best_estimator_[-1], clone(model).set_params(C=1.0).fit(X[kept], Y[kept]))
+
+
+# ---------------------------------------------------------------------- one fit, many predictions
+
+
+def assert_same_model(a, b):
+    assert a.tree_ == b.tree_
+    for ours, theirs in zip(a.coefs_, b.coefs_, strict=True):
+        np.testing.assert_array_equal(ours.toarray(), theirs.toarray())
+
+
+PREDICTION_ONLY = {"beam_width": 1, "score_transform": "sigmoid", "threshold": 0.9, "verbose": 0}
+
+
+@pytest.mark.parametrize("name", PREDICTION_ONLY)
+def test_prediction_parameters_do_not_act_in_training(features, name):
+    X, Y = features
+    model = XRLinearClassifier(indexer=HierarchicalKMeans(8, 4), random_state=0).fit(X, Y)
+    changed = {name: PREDICTION_ONLY[name]}
+    refitted = clone(model).set_params(**changed).fit(X, Y)
+    assert_same_model(model, refitted)
+    model.set_params(**changed)
+    np.testing.assert_array_equal(
+        model.decision_function(X).toarray(), refitted.decision_function(X).toarray()
+    )
+    assert (model.predict(X) != refitted.predict(X)).nnz == 0
+
+
+@pytest.mark.parametrize("name", ["beam_width", "score_transform"])
+def test_matcher_aware_negatives_are_trained_with_the_beam(features, name):
+    X, Y = features
+    model = XRLinearClassifier(
+        indexer=HierarchicalKMeans(4, 4), negative_sampling="man", beam_width=2, random_state=0
+    ).fit(X, Y)
+    other = clone(model).set_params(**{name: PREDICTION_ONLY[name]}).fit(X, Y)
+    assert (model.coefs_[-1] != other.coefs_[-1]).nnz > 0
+
+
+def test_a_scorer_of_many_settings_needs_no_further_fits(features, counted):
+    """The documented way: several prediction settings are metrics of one fit."""
+    X, Y = features
+    scorer = make_topk_scorer(precision_at_k, k=2)
+    widths = (1, 2, 8)
+
+    def precision_by_width(model, X, Y):
+        return {f"beam_{b}": scorer(model.set_params(beam_width=b), X, Y) for b in widths}
+
+    model = XRLinearClassifier(indexer=HierarchicalKMeans(8, 4), random_state=0)
+    folds = KFold(2)
+    fits = counted(XRLinearClassifier, "_fit_rankers")
+    search = GridSearchCV(model, {"C": [0.01, 1.0]}, scoring=precision_by_width, refit="beam_8", cv=folds)
+    search.fit(X, Y)
+    assert len(fits) == 2 * 2 + 1
+    one_by_one = GridSearchCV(
+        model, {"beam_width": widths, "C": [0.01, 1.0]}, scoring=scorer, refit=False, cv=folds
+    ).fit(X, Y)
+    wanted = one_by_one.cv_results_["mean_test_score"].reshape(2, len(widths)).T  # C comes first
+    for b, row in zip(widths, wanted, strict=True):
+        np.testing.assert_allclose(search.cv_results_[f"mean_test_beam_{b}"], row)
+    assert len(np.unique(wanted)) > 3
+
+
+# ---------------------------------------------------------------------- what candidates share
+
+
+def fitted_tree(features):
+    return HierarchicalKMeans(8, 4, random_state=0).fit(PIFA().fit_transform(*features))
+
+
+@pytest.mark.parametrize("given", [lambda indexer: FrozenEstimator(indexer), lambda indexer: indexer.tree_])
+def test_candidates_share_a_tree(features, counted, given):
+    X, Y = features
+    indexer = fitted_tree(features)
+    model = XRLinearClassifier(indexer=given(indexer), random_state=0)
+    embeddings, indexings = counted(PIFA, "fit_transform"), counted(HierarchicalKMeans, "fit")
+    search = GridSearchCV(model, {"C": [0.01, 1.0]}, cv=2, scoring=precision_at_1_scorer).fit(X, Y)
+    assert embeddings == indexings == []
+    assert search.best_estimator_.tree_ is indexer.tree_
+
+
+def test_a_tree_per_candidate(features, counted):
+    X, Y = features
+    trees = [fitted_tree(features).tree_, LabelTree.flat(30)]
+    indexings = counted(HierarchicalKMeans, "fit")
+    search = GridSearchCV(
+        XRLinearClassifier(random_state=0), {"indexer": trees}, cv=2, scoring=precision_at_1_scorer
+    ).fit(X, Y)
+    assert indexings == [] and search.best_estimator_.tree_ in trees
+
+
+def test_text_features_are_cached(texts, counted, tmp_path):
+    corpus, Y = texts
+    vectorizing = counted(TfidfVectorizer, "fit_transform")
+    pipeline = make_pipeline(
+        TfidfVectorizer(), XRLinearClassifier(random_state=0), memory=str(tmp_path / "cache")
+    )
+    GridSearchCV(
+        pipeline, {"xrlinearclassifier__C": [0.01, 0.1, 1.0]}, cv=2, scoring=precision_at_1_scorer
+    ).fit(corpus, Y)
+    assert len(vectorizing) == 2 + 1  # two folds and the last fit, whatever the number of candidates
+
+
+# ---------------------------------------------------------------------- pipelines
 
 
 def test_feature_union_in_front(texts):
@@ -115,176 +304,3 @@ def test_pandas_output_configuration(texts):
     with sklearn.config_context(transform_output="pandas"):
         model = clone(wanted).fit(X, Y)
     assert model.tree_ == wanted.tree_
-
-
-# ---------------------------------------------------------------------- persistence
-
-
-@pytest.fixture(scope="module")
-def model():
-    X, Y = random_problem(300, 60, 40, random_state=1)
-    return XRLinearClassifier(indexer=HierarchicalKMeans(4, 5), random_state=0).fit(X, Y), X
-
-
-def assert_same_answers(a, b, X):
-    for ours, theirs in zip(a.predict_topk(X, k=7), b.predict_topk(X, k=7), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-@pytest.mark.parametrize("copy_of", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies_answer_alike(model, copy_of):
-    fitted, X = model
-    twin = copy_of(fitted)
-    assert_same_answers(twin, fitted, X)
-    assert twin.tree_ == fitted.tree_
-
-
-def test_memory_map(model, tmp_path):
-    fitted, X = model
-    joblib.dump(fitted, tmp_path / "model.joblib")
-    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
-    for level in mapped.chunked_weights_:
-        assert isinstance(level.values, np.memmap) and not level.values.flags.writeable
-    assert_same_answers(mapped, fitted, X)
-    assert_same_answers(pickle.loads(pickle.dumps(mapped)), fitted, X)
-    joblib.dump(fitted, tmp_path / "small.joblib", compress=3)
-    assert_same_answers(joblib.load(tmp_path / "small.joblib"), fitted, X)
-
-
-def test_memory_map_of_levels_without_weights(tmp_path):
-    X, Y = random_problem(40, 10, 6)
-    fitted = XRLinearClassifier(weight_threshold=1e6, random_state=0).fit(X, Y)
-    assert fitted.chunked_weights_[0].values.size == 0
-    joblib.dump(fitted, tmp_path / "model.joblib")
-    assert_same_answers(joblib.load(tmp_path / "model.joblib", mmap_mode="r"), fitted, X)
-
-
-def test_another_process_reads_the_map(model, tmp_path):
-    fitted, X = model
-    joblib.dump(fitted, tmp_path / "model.joblib")
-    sp.save_npz(tmp_path / "X.npz", sp.csr_matrix(X))
-    code = (
-        "import joblib, numpy, scipy.sparse as sp, sys\n"
-        "model = joblib.load(sys.argv[1] + '/model.joblib', mmap_mode='r')\n"
-        "labels, scores = model.predict_topk(sp.load_npz(sys.argv[1] + '/X.npz'), k=7)\n"
-        "numpy.savez(sys.argv[1] + '/answer.npz', labels=labels, scores=scores)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    answer = np.load(tmp_path / "answer.npz")
-    labels, scores = fitted.predict_topk(X, k=7)
-    np.testing.assert_array_equal(answer["labels"], labels)
-    np.testing.assert_array_equal(answer["scores"], scores)
-
-
-def test_newer_format_is_refused(model):
-    state = model[0].__getstate__()
-    assert state["_format_version"] == FORMAT_VERSION
-    with pytest.raises(
-        ValueError, match=f"format {FORMAT_VERSION + 1}, this version .* reads up to {FORMAT_VERSION}"
-    ):
-        XRLinearClassifier().__setstate__({**state, "_format_version": FORMAT_VERSION + 1})
-
-
-def test_unfitted_estimators_travel_too():
-    twin = pickle.loads(pickle.dumps(XRLinearClassifier(C=3.0)))
-    assert twin.C == 3.0 and not hasattr(twin, "tree_")
-
-
-# ---------------------------------------------------------------------- threads and processes
-
-
-def test_several_threads_share_a_model(model):
-    fitted, X = model
-    wanted = fitted.predict_topk(X, k=7)
-    answers = [None] * 8
-
-    def work(i):
-        for _ in range(5):
-            answers[i] = fitted.predict_topk(X, k=7)
-
-    workers = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for answer in answers:
-        np.testing.assert_array_equal(answer[0], wanted[0])
-        np.testing.assert_array_equal(answer[1], wanted[1])
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
-@pytest.mark.skipif(not openmp_enabled() or effective_n_threads() < 2, reason="needs two threads")
-def test_a_single_row_starts_no_threads(model, tmp_path):
-    fitted, X = model
-    joblib.dump((fitted, X), tmp_path / "model.joblib")
-    code = (
-        "import joblib, os, sys\n"
-        "model, X = joblib.load(sys.argv[1])\n"
-        "def new_threads(rows):\n"
-        "    before = len(os.listdir('/proc/self/task'))\n"
-        "    model.predict_topk(rows)\n"
-        "    return len(os.listdir('/proc/self/task')) - before\n"
-        "print(new_threads(X[[0]]), new_threads(X) > 0)\n"
-    )
-    arguments = [sys.executable, "-c", code, str(tmp_path / "model.joblib")]
-    assert subprocess.run(arguments, check=True, capture_output=True, text=True).stdout == "0 True\n"
-
-
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
-def test_joblib_workers(model, backend):
-    fitted, X = model
-    with joblib.parallel_config(backend=backend, n_jobs=2):
-        parts = joblib.Parallel()(
-            joblib.delayed(fitted.predict_topk)(X[i : i + 100], 7) for i in range(0, 300, 100)
-        )
-    np.testing.assert_array_equal(
-        np.vstack([labels for labels, _ in parts]), fitted.predict_topk(X, k=7)[0]
-    )
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_fork_after_fit():
-    """A forked child predicts and trains although its parent used the OpenMP pool."""
-    code = (
-        "import os, sys, numpy as np\n"
-        "from sklearn_xmr import XRLinearClassifier\n"
-        "rng = np.random.default_rng(0)\n"
-        "X, Y = rng.uniform(size=(200, 20)), (rng.uniform(size=(200, 9)) < .3).astype(int)\n"
-        "model = XRLinearClassifier(random_state=0).fit(X, Y)\n"
-        "wanted = model.predict_topk(X)[1]\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    again = XRLinearClassifier(random_state=0).fit(X, Y).predict_topk(X)[1]\n"
-        "    same = np.array_equal(wanted, again) and np.array_equal(wanted, model.predict_topk(X)[1])\n"
-        "    os._exit(0 if same else 3)\n"
-        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
-    )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
-
-
-def test_interrupt_during_a_long_fit():
-    """Ctrl-C ends a fit within seconds of the signal and leaves the process usable."""
-    code = (
-        "import os, signal, threading, time, numpy as np, scipy.sparse as sp\n"
-        "from sklearn_xmr import LabelTree, XRLinearClassifier\n"
-        "rng = np.random.default_rng(0)\n"
-        "X = sp.random_array((20000, 2000), density=0.05, rng=rng, format='csr', dtype=np.float32)\n"
-        "Y = sp.random_array((20000, 400), density=0.3, rng=rng, format='csr')\n"
-        "Y.data[:] = 1\n"
-        "model = XRLinearClassifier(indexer=LabelTree.flat(400), tol=1e-9, max_iter=100000)\n"
-        "sent = []\n"
-        "def interrupt():\n"
-        "    time.sleep(1.0)\n"
-        "    sent.append(time.monotonic())\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "threading.Thread(target=interrupt).start()\n"
-        "try:\n"
-        "    model.fit(X, Y)\n"
-        "except KeyboardInterrupt:\n"
-        "    assert time.monotonic() - sent[0] < 20 and not hasattr(model, 'tree_')\n"
-        "    small = XRLinearClassifier(random_state=0).fit(X[:200], Y[:200, :5])\n"
-        "    assert small.predict_topk(X[:3], k=1)[0].min() >= 0\n"
-        "else:\n"
-        "    raise AssertionError('fit was not interrupted')\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

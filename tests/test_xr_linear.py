@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from _data import random_problem
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reference.beam_search import search
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
@@ -66,6 +68,33 @@ def matches_reference(model, X, k=6, beam_width=10, transform="l3_hinge"):
 @pytest.mark.parametrize("beam_width", [1, 3, 50])
 def test_prediction_is_a_beam_search_with_the_published_weights(problem, fitted, beam_width):
     matches_reference(fitted, problem[0], beam_width=beam_width)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    n_labels=st.integers(2, 40),
+    n_features=st.sampled_from([3, 31, 400]),
+    weight_dtype=st.sampled_from(["int16", "float32"]),
+    loss=st.sampled_from(["squared_hinge", "hinge", "log_loss"]),
+    seed=st.integers(0, 2**16),
+)
+def test_coefs_and_intercepts_give_every_score(n_labels, n_features, weight_dtype, loss, seed):
+    """X @ coefs_ + intercepts_, level by level, is what a beam that cuts nothing answers."""
+    X, Y = random_problem(30, n_features, max(n_labels, 3), random_state=seed)
+    model = classifier(weight_dtype=weight_dtype, loss=loss, random_state=seed, tol=0.1).fit(X, Y)
+    log_path = np.zeros((30, 1))
+    for t, (coef, intercept) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
+        assert coef.shape == (n_features, model.tree_.n_nodes[t + 1]) and coef.has_canonical_format
+        margins = X.astype(np.float64) @ coef.astype(np.float64).toarray() + intercept.astype(np.float64)
+        if loss == "log_loss":
+            log_factor = -np.logaddexp(0, -margins)
+        else:
+            log_factor = -(np.maximum(0, 1 - margins) ** 3)
+        log_path = log_path[:, model.tree_.parent_of(t + 1)] + log_factor
+    wanted = np.zeros((30, Y.shape[1]))
+    wanted[:, model.tree_.slot_labels] = np.exp(log_path)
+    reached = model.set_params(beam_width=1000).decision_function(X).toarray()
+    np.testing.assert_allclose(reached, wanted, rtol=2e-3, atol=1e-30)
 
 
 def test_every_level_is_trained_on_the_rows_of_its_parents(problem):
@@ -487,8 +516,8 @@ def test_label_embedding_that_gives_no_vectors_is_refused(problem):
 def test_fitted_indexer_and_tree_are_reused(problem, fitted):
     X, Y = problem
     indexer = small_tree().set_params(random_state=5).fit(PIFA().fit_transform(X, Y))
-    for given in (FrozenEstimator(indexer), indexer.tree_):
-        model = XRLinearClassifier(indexer=given).fit(X, Y)
+    for prepared in (FrozenEstimator(indexer), indexer.tree_):
+        model = XRLinearClassifier(indexer=prepared).fit(X, Y)
         assert model.tree_ is indexer.tree_
     frozen = FrozenEstimator(PIFA().fit(X, Y))
     assert classifier(label_embedding=frozen).fit(X, Y).tree_ == fitted.tree_

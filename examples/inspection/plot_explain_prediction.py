@@ -21,7 +21,10 @@ from sklearn_xmr.inspection import LabelTreeDisplay, describe_tree
 docs = load_api_docs()
 train, test = docs.train_indices, docs.test_indices
 vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, stop_words="english")
-X_train, X_test = vectorizer.fit_transform(docs.texts[train]), vectorizer.transform(docs.texts[test])
+X_train, X_test = (
+    vectorizer.fit_transform(docs.texts[train]),
+    vectorizer.transform(docs.texts[test]),
+)
 indexer = HierarchicalKMeans(branching_factor=16, max_leaf_size=32)
 classifier = XRLinearClassifier(indexer=indexer, random_state=0).fit(X_train, docs.Y[train])
 print(classifier.tree_)
@@ -63,11 +66,17 @@ print("% of true labels reached:", dict(zip(widths, lost[:, 0].round(1).tolist()
 # %%
 # What the nodes stand for is written in their weights. The words with the largest weights of each node:
 counts = docs.Y[train].sum(axis=0)
-print(describe_tree(classifier, max_depth=1, max_children=4, n_labels=3, label_counts=counts, **names))
+print(
+    describe_tree(
+        classifier, max_depth=1, max_children=4, n_labels=3, label_counts=counts, **names
+    )
+)
 
 # %%
 # Both as drawings.
-fig, (left, right) = plt.subplots(1, 2, figsize=(11, 5), width_ratios=[1, 1], layout="constrained")
+fig, (left, right) = plt.subplots(
+    1, 2, figsize=(11, 5), width_ratios=[1, 1], layout="constrained"
+)
 bottom = np.zeros(len(widths))
 for level in range(1, n_levels):
     left.bar(range(len(widths)), lost[:, level], bottom=bottom, label=f"lost at level {level}")

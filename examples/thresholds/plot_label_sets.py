@@ -22,7 +22,9 @@ from sklearn_xmr.datasets import load_api_docs
 from sklearn_xmr.metrics import ReliabilityDisplay
 
 docs = load_api_docs()
-X = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, stop_words="english").fit_transform(docs.texts)
+X = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, stop_words="english").fit_transform(
+    docs.texts
+)
 fit, held_out = train_test_split(docs.train_indices, test_size=1 / 3, random_state=0)
 test = docs.test_indices
 Y_test = docs.Y[test]
@@ -50,8 +52,12 @@ f1 = np.zeros((len(rules), len(averages)))
 for i, rule in enumerate(rules):
     sets = LabelSetClassifier(FrozenEstimator(calibrated["isotonic"]), rule=rule, k=3)
     predicted = sets.fit(X[held_out], docs.Y[held_out]).predict(X[test])
-    f1[i] = [f1_score(Y_test, predicted, average=average, zero_division=0.0) for average in averages]
-    print(f"{rule:17s} {predicted.nnz / predicted.shape[0]:.2f} labels per row ", f1[i].round(3))
+    f1[i] = [
+        f1_score(Y_test, predicted, average=average, zero_division=0.0) for average in averages
+    ]
+    print(
+        f"{rule:17s} {predicted.nnz / predicted.shape[0]:.2f} labels per row ", f1[i].round(3)
+    )
 
 # %%
 # The reliability curve sets predicted probability against the share of labels that are true: the scores
@@ -62,7 +68,9 @@ for name, ranking in rankings.items():
     ReliabilityDisplay.from_predictions(Y_test, ranking, name=name, ax=left)
 left.set_title("Five best labels of each test row")
 for j, average in enumerate(averages):
-    bars = right.bar(np.arange(len(rules)) + 0.27 * (j - 1), f1[:, j], 0.25, label=f"{average}-F1")
+    bars = right.bar(
+        np.arange(len(rules)) + 0.27 * (j - 1), f1[:, j], 0.25, label=f"{average}-F1"
+    )
     right.bar_label(bars, fmt="%.2f", fontsize="small", padding=2)
 right.set_xticks(range(len(rules)), rules)
 right.set(title="Label sets", ylabel="F1", ylim=(0, 1.25 * f1.max()))

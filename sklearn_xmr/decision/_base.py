@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_xmr.metrics._scorer import predict_ranking
 from sklearn_xmr.metrics._topk import topk
+from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._sklearn_private import (
     check_sample_weight,
     take_rows,
@@ -18,7 +19,7 @@ from sklearn_xmr.utils._sklearn_private import (
 from sklearn_xmr.utils._targets import encode_targets
 
 
-class BaseDecisionClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Fits an estimator and, on rows that it has not seen, what comes after it.
 
     Subclasses define `_needs_held_out_rows` and `_fit_decision`, which returns the attributes to set.

@@ -20,6 +20,7 @@ from sklearn_xmr.indexing._tree_shape import (
     smallest_leaves,
     wide_tree,
 )
+from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._sklearn_private import Interval, validate_estimator_params
 from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import MAX_INT32, check_column_indices
@@ -29,6 +30,7 @@ _BLOCK_ENTRIES = 2**23
 
 
 class HierarchicalKMeans(  # type: ignore[call-arg]
+    DocLinkMixin,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
     TransformerMixin,

@@ -10,12 +10,15 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
 from sklearn_xmr.utils._targets import encode_classes
 from sklearn_xmr.utils._validation import as_array, check_label_matrix
 
 
-class BaseLabelEmbedding(TransformerMixin, BaseEstimator, ABC, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class BaseLabelEmbedding(  # type: ignore[call-arg]
+    DocLinkMixin, TransformerMixin, BaseEstimator, ABC, auto_wrap_output_keys=None
+):
     """Transformer from n_samples labelled instances to one unit row per label.
 
     A subclass implements ``_embed(X, y)``, which validates both, sets nothing on the estimator and

@@ -1,5 +1,7 @@
 """The weights of one tree level in the layout that training writes and beam search reads."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -189,6 +191,66 @@ class ChunkedWeights:
         stored = weights != 0  # rows that list all children
         return features[stored], weights[stored].astype(np.float32, copy=False)
 
+    def check_layout(self):
+        """Refuse arrays whose dtypes or sizes do not belong together, as in a damaged file.
+
+        Looks at dtypes, shapes and the pointers of chunks, thousands of numbers in a model of millions of
+        weights, so it costs next to nothing and does not read the rest of a memory map.
+
+        Raises
+        ------
+        ValueError
+            Names the array that is wrong.
+        """
+        n_parents = self.child_ptr.size - 1
+        sizes = {
+            "child_ptr": self.intercepts.size,
+            "chunk_ptr": self.row_ptr.size - n_parents,
+            "entry_ptr": self.values.size,
+            "word_ptr": self.words.size,
+            "feature_ptr": self.features.size,
+            "bucket_ptr": self.buckets.size,
+        }
+        for name, size in sizes.items():
+            ptr = getattr(self, name)
+            if not (
+                ptr.shape == (n_parents + 1,)
+                and ptr[0] == 0
+                and ptr[-1] == size
+                and np.all(ptr[1:] >= ptr[:-1])
+            ):
+                raise ValueError(f"These weights are damaged: {name} does not fit what it points into.")
+        fan_out = np.diff(self.child_ptr).max(initial=0)
+        wanted = {name: (np.int64, None) for name in sizes} | {
+            "features": (np.int32, None),
+            "row_ptr": (np.uint32, None),
+            "words": (np.uint64, None),
+            "buckets": (np.uint32, None),
+            "bucket_shift": (np.uint8, n_parents),
+            "slots": (slot_dtype(fan_out), self.values.size),
+            "values": (np.int16 if self.values.dtype == np.int16 else np.float32, None),
+            "scales": (np.float32, n_parents),
+            "intercepts": (np.float32, None),
+        }
+        for name, (dtype, size) in wanted.items():
+            array = getattr(self, name)
+            shape = (array.size,) if size is None else (size,)
+            if array.dtype != dtype or array.shape != shape:
+                raise ValueError(
+                    f"These weights are damaged: {name} must be a {np.dtype(dtype)} array of shape "
+                    f"{shape}, got {array.dtype} of shape {array.shape}."
+                )
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.check_layout()
+
+    def __repr__(self):
+        return (
+            f"ChunkedWeights(n_features={self.n_features}, n_parents={self.child_ptr.size - 1}, "
+            f"n_children={self.intercepts.size}, n_weights={self.values.size}, dtype={self.values.dtype})"
+        )
+
     def is_finite(self):
         """Whether every weight is a finite number."""
         return bool(np.isfinite(self.values).all() and np.isfinite(self.scales).all())
@@ -197,6 +259,31 @@ class ChunkedWeights:
     def nbytes(self):
         """Bytes of all arrays."""
         return sum(array.nbytes for array in vars(self).values() if isinstance(array, np.ndarray))
+
+
+class LevelMatrices(Sequence):
+    """Weights of all levels, of which each is made into a csc_array when it is asked for.
+
+    A notebook shows all attributes of an estimator, so making them must cost nothing.
+
+    Parameters
+    ----------
+    levels : list of ChunkedWeights
+    """
+
+    def __init__(self, levels):
+        self._levels = levels
+
+    def __len__(self):
+        return len(self._levels)
+
+    def __getitem__(self, index):
+        chosen = self._levels[index]
+        return LevelMatrices(chosen) if isinstance(index, slice) else chosen.to_csc()
+
+    def __repr__(self):
+        shapes = [(level.n_features, level.intercepts.size) for level in self._levels]
+        return f"<{len(shapes)} csc_array of shapes {', '.join(map(str, shapes))}>"
 
 
 def slot_dtype(max_fan_out):
