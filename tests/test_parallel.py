@@ -85,7 +85,9 @@ def test_a_single_row_starts_no_threads(model, tmp_path):
         "print(new_threads(X[[0]]), new_threads(X) > 0)\n"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path / "model.joblib")]
-    assert subprocess.run(arguments, check=True, capture_output=True, text=True).stdout == "0 True\n"
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == "0 True\n"
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])

@@ -46,7 +46,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
     Parameters
     ----------
-    branching_factor : int, default=256
+    branching_factor : int, default=32
         Most children of a node above the leaves; a power of two, at least 2. A tree of d binary levels
         gets the fewest wide levels that this allows, d spread evenly over them and the larger fan-outs
         on top, where every row visits a single parent.
@@ -128,7 +128,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
     def __init__(
         self,
-        branching_factor=256,
+        branching_factor=32,
         max_leaf_size=200,
         *,
         spherical=True,
