@@ -3,13 +3,21 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
+from sklearn_xmr import (
+    CalibratedXMRClassifier,
+    HierarchicalKMeans,
+    LabelSetClassifier,
+    XRLinearClassifier,
+)
 
 CLASSIFIERS = [
     XRLinearClassifier(),
     XRLinearClassifier(loss="log_loss"),
     XRLinearClassifier(loss="hinge"),
     XRLinearClassifier(indexer=HierarchicalKMeans(max_leaf_size=2), negative_sampling="tfn+man"),
+    CalibratedXMRClassifier(XRLinearClassifier(random_state=0)),
+    CalibratedXMRClassifier(XRLinearClassifier(random_state=0), scope="levels", method="sigmoid"),
+    LabelSetClassifier(XRLinearClassifier(random_state=0)),
 ]
 
 
