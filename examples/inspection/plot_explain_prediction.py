@@ -69,7 +69,7 @@ print("% of true labels reached:", dict(zip(widths, lost[:, 0].round(1).tolist()
 counts = docs.Y[train].sum(axis=0)
 print(
     describe_tree(
-        classifier, max_depth=1, max_children=4, n_labels=3, label_counts=counts, **names
+        classifier, max_depth=1, max_children=4, n_labels=2, label_counts=counts, **names
     )
 )
 

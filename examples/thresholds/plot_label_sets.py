@@ -72,7 +72,7 @@ for j, average in enumerate(averages):
         np.arange(len(rules)) + 0.27 * (j - 1), f1[:, j], 0.25, label=f"{average}-F1"
     )
     right.bar_label(bars, fmt="%.2f", fontsize="small", padding=2)
-right.set_xticks(range(len(rules)), rules)
+right.set_xticks(range(len(rules)), [rule.replace("_", " ") for rule in rules])
 right.set(title="Label sets", ylabel="F1", ylim=(0, 1.25 * f1.max()))
 right.legend(ncols=3)
 plt.show()

@@ -64,7 +64,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
     See Also
     --------
     LabelSetClassifier : Makes label sets of probabilities, with ``rule="expected_f1"``.
-    sklearn.calibration.CalibratedClassifierCV : For one class per row.
+    sklearn.calibration.CalibratedClassifierCV : For one class per row; a map for each class.
 
     References
     ----------
