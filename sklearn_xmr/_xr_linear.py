@@ -48,9 +48,10 @@ class XRLinearClassifier(BaseXMRClassifier):
         positives. ``"tfn+man"``: both. A list has one entry per tree level.
     weight_threshold : float, default=0.1
         Weights of smaller absolute value are dropped after training. 0 keeps all.
-    weight_dtype : {"auto", "int16", "float32"}, default="auto"
-        How weights are stored. ``"int16"`` rounds them to 1/32767 of the largest weight of their siblings
-        and halves the model. ``"auto"`` does so in tree levels of more than 65,536 weights.
+    weight_dtype : {"auto", "int8", "int16", "float32"}, default="auto"
+        How weights are stored. ``"int8"`` and ``"int16"`` round them to multiples of 1/127 and 1/32767 of
+        the largest weight of their siblings, for half the model and two thirds of it. ``"auto"`` is
+        ``"int8"`` in tree levels of more than 65,536 weights and exact below.
     beam_width : int, default=10
         Nodes kept per inner tree level, in prediction and for the rows of ``"man"``. Wider is more accurate
         and slower.
@@ -147,7 +148,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         "bias": [Interval(Real, 0, None, closed="left")],
         "negative_sampling": [str, list, tuple],
         "weight_threshold": [Interval(Real, 0, None, closed="left")],
-        "weight_dtype": [StrOptions({"auto", "int16", "float32"})],
+        "weight_dtype": [StrOptions({"auto", "int8", "int16", "float32"})],
         "beam_width": [Interval(Integral, 1, None, closed="left")],
         "score_transform": [str, list, tuple],
         "threshold": [Interval(Real, 0, 1, closed="both")],
