@@ -18,7 +18,7 @@ from sklearn_xmr.indexing import HierarchicalKMeans
 from sklearn_xmr.label_embedding import PIFA
 from sklearn_xmr.matching._beam_search import MAX_LEVELS, BeamSearch, nodes_to_csr, topk_to_csr
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
-from sklearn_xmr.matching._positive_split import split_positives
+from sklearn_xmr.matching._positive_split import positives_among, split_positives
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._seeds import seeded_clone
@@ -214,7 +214,10 @@ class BaseXMRClassifier(ClassifierMixin, BaseEstimator):
         width = min(self.beam_width, max(tree.n_nodes))
         for t, scheme in enumerate(schemes[:n_levels], start=1):
             rows = training_rows(scheme, t, positives[t - 1], lambda: trainer.match(width))
-            trainer.add(LevelProblem(tree.child_ptr[t - 1], positives[t], rows))
+            positive = positives[t]
+            if t == tree.n_levels and tree.has_overlap:
+                positive = positives_among(positive, rows, tree)
+            trainer.add(LevelProblem(tree.child_ptr[t - 1], positive, rows))
 
     def _train_levels(self, X, tree, positives, sample_weight, seed):
         trainer = self._level_trainer(X, tree, sample_weight, seed, self.negative_cv)

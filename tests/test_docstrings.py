@@ -14,6 +14,7 @@ from sklearn_xmr import (
     GraphSpectralEmbedding,
     HierarchicalKMeans,
     LabelTextEmbedding,
+    OverlappingIndexer,
     XRLinearClassifier,
 )
 
@@ -81,6 +82,7 @@ def test_the_walk_reaches_all_kinds():
         GraphSpectralEmbedding(),
         HierarchicalKMeans(),
         LabelTextEmbedding(["first", "second", "third"]),
+        OverlappingIndexer(),
         PIFA(),
         PII(),
         XRLinearClassifier(),

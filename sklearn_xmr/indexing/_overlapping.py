@@ -196,7 +196,9 @@ class OverlappingIndexer(  # type: ignore[call-arg]
         tree = base
         if not isinstance(base, LabelTree):
             seed = check_random_state(self.random_state).randint(MAX_INT32)
-            base = seeded_clone(base, seed).fit(Z)
+            base = seeded_clone(base, seed)
+            if not hasattr(base, "tree_"):  # FrozenEstimator: fitted before
+                base.fit(Z)
             tree = getattr(base, "tree_", None)
             if not isinstance(tree, LabelTree):
                 raise TypeError(

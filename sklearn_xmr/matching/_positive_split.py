@@ -10,8 +10,9 @@ def split_positives(tree, Y, matched):
     """Positive rows of each node, where a row trains the copies of its labels that it reaches.
 
     A row with label l belongs to those leaves of l that the matcher sends it to, or, where there are none,
-    to the leaf of l that the matcher sends most rows of l to. It is then positive for every copy of its
-    labels in the leaves that it belongs to, so no row is ever a negative of its own label.
+    to the leaf of l that the matcher sends most rows of l to. Whichever rows train a leaf in the end are
+    positive for all copies of their labels there (`positives_among`): no row is a negative of its own
+    label.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ def split_positives(tree, Y, matched):
     Returns
     -------
     positives : list of csr_array of shape (n_samples, n_nodes[t])
-        For t = 0, ..., n_levels; `LabelTree.propagate` gives them without the split.
+        For t = 0, ..., n_levels; those of the last level, slots, are not split yet.
     """
     n_copies = np.bincount(tree.slot_labels, minlength=tree.n_labels)
     starts = np.cumsum(n_copies) - n_copies
@@ -42,16 +43,28 @@ def split_positives(tree, Y, matched):
     is_lost = np.bincount(pair, is_matched, minlength=Y.nnz) == 0
     belongs = is_matched | (is_lost[pair] & (slots == main_slot[Y.indices[pair]]))
 
+    entries = (rows[pair][belongs], leaf_of_slot[slots][belongs])
     leaves = sp.csr_array(
-        (
-            np.ones(np.count_nonzero(belongs), np.float32),
-            (rows[pair][belongs], leaf_of_slot[slots][belongs]),
-        ),
-        shape=(Y.shape[0], tree.n_nodes[-2]),
+        (np.ones(entries[0].size, np.float32), entries), shape=(Y.shape[0], tree.n_nodes[-2])
     )
-    positive = contains_entries(leaves, rows[pair], leaf_of_slot[slots])
-    pattern = sp.csr_array(
-        (np.ones(np.count_nonzero(positive), np.float32), (rows[pair][positive], slots[positive])),
-        shape=(Y.shape[0], leaf_of_slot.size),
-    )
-    return tree.lift(pattern, tree.n_levels)
+    return [*tree.lift(leaves, tree.n_levels - 1), tree.propagate(Y)[-1]]
+
+
+def positives_among(slots, rows, tree):
+    """Entries of a pattern over slots whose row trains the slot's leaf.
+
+    Parameters
+    ----------
+    slots : csr_array of shape (n_samples, n_slots)
+    rows : csr_array of shape (n_samples, n_leaves)
+        Canonical; the rows that train the labels of each leaf.
+    tree : LabelTree
+
+    Returns
+    -------
+    positives : csr_array of shape (n_samples, n_slots)
+    """
+    row = np.repeat(np.arange(slots.shape[0]), np.diff(slots.indptr))
+    trains = contains_entries(rows, row, tree.parent_of(tree.n_levels)[slots.indices])
+    indptr = np.concatenate([[0], np.cumsum(trains)])[slots.indptr]
+    return sp.csr_array((slots.data[trains], slots.indices[trains], indptr), shape=slots.shape)
