@@ -19,6 +19,7 @@ _PUBLIC = {
     "OverlappingIndexer": "indexing",
     "PIFA": "label_embedding",
     "PII": "label_embedding",
+    "XMREnsembleClassifier": "_ensemble",
     "XRLinearClassifier": "_xr_linear",
     "show_versions": "utils._show_versions",
 }
@@ -32,6 +33,7 @@ __all__ = [
     "LabelTextEmbedding",
     "LabelTree",
     "OverlappingIndexer",
+    "XMREnsembleClassifier",
     "XRLinearClassifier",
     "datasets",
     "indexing",

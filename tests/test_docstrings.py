@@ -15,6 +15,7 @@ from sklearn_xmr import (
     HierarchicalKMeans,
     LabelTextEmbedding,
     OverlappingIndexer,
+    XMREnsembleClassifier,
     XRLinearClassifier,
 )
 
@@ -85,6 +86,7 @@ def test_the_walk_reaches_all_kinds():
         OverlappingIndexer(),
         PIFA(),
         PII(),
+        XMREnsembleClassifier(),
         XRLinearClassifier(),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_xmr import HierarchicalKMeans, OverlappingIndexer, XRLinearClassifier
+from sklearn_xmr import HierarchicalKMeans, OverlappingIndexer, XMREnsembleClassifier, XRLinearClassifier
 
 CLASSIFIERS = [
     XRLinearClassifier(),
@@ -12,6 +12,8 @@ CLASSIFIERS = [
     XRLinearClassifier(indexer=HierarchicalKMeans(max_leaf_size=2), negative_sampling="tfn+man"),
     # folds treat a row of weight 2 and two equal rows differently, so beams are in-sample here
     XRLinearClassifier(indexer=OverlappingIndexer(HierarchicalKMeans(max_leaf_size=2), cv=None)),
+    XMREnsembleClassifier(),
+    XMREnsembleClassifier(XRLinearClassifier(loss="log_loss"), 2, voting="rank"),
 ]
 
 
