@@ -41,7 +41,7 @@ def variants():
 
 
 def load(folder, holdout):
-    """X_train, X_test, Y_train, Y_test; with `holdout`, a random fifth of the training rows as test rows."""
+    """X_train, X_test, Y_train, Y_test; with `holdout`, a fifth of the training rows are the test rows."""
     import numpy as np
     import scipy.sparse as sp
 

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.metrics import topk
-from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import (
     HasMethods,
     Interval,
@@ -34,16 +33,16 @@ class XMREnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : classifier or sequence of classifiers, default=None
-        Anything with ``fit``, ``predict_topk`` and ``classes_``. A single one is cloned `n_estimators` times,
-        each clone with seeds of its own in place of its ``random_state`` parameters, nested ones
-        included. Of a sequence, each is cloned once, and seeded where its ``random_state`` is None. None
-        uses `XRLinearClassifier`.
+        Anything with ``fit`` and ``predict_topk``. A single one is cloned `n_estimators` times, each clone
+        with seeds of its own in place of its ``random_state`` parameters, nested ones included. Of a
+        sequence, each is cloned once, and seeded if its ``random_state`` is None. None uses
+        `XRLinearClassifier`.
     n_estimators : int, default=3
         Number of clones of a single `estimator`.
     voting : {"mean", "rank", "softmax"}, default="mean"
-        What an estimator gives to each of its `n_candidates` best labels: its score; 1, ..., 1/n by position;
-        or its share of the sum of exp(score). A label's vote is the mean over estimators, 0 from those that
-        do not rank it.
+        What an estimator gives to each of its `n_candidates` best labels: its score; 1, ..., 1/n by
+        position; or its share of the sum of exp(score). A label's vote is the mean over estimators, 0 from
+        those that do not rank it.
     n_candidates : int, default=20
         Labels that each estimator ranks; more where more are asked for.
     threshold : float, default=0.5
@@ -142,7 +141,8 @@ class XMREnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         members = self._seeded_members()
         arguments = {} if sample_weight is None else {"sample_weight": sample_weight}
         members = self._in_parallel([member.fit for member in members], X, y, **arguments)
-        _, classes, form = encode_targets(y, X.shape[0] if hasattr(X, "shape") else len(X))
+        y = y if hasattr(y, "shape") else np.asarray(y)
+        _, classes, form = encode_targets(y, y.shape[0])  # the estimators have checked it against X
         # only now, so that a failed fit leaves an earlier one as it was
         validate_data(self, X, skip_check_array=True)
         self.estimators_ = members
@@ -173,7 +173,7 @@ class XMREnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return topk(self._votes(X, check_positive_int(k, "k"), **parameters), k)
 
     def decision_function(self, X):
-        """Votes for the candidates of each row.
+        """Give the votes for the candidates of each row.
 
         Parameters
         ----------
@@ -274,11 +274,15 @@ class XMREnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 raise TypeError(
                     f"estimator must hold classifiers with fit and predict_topk, got {member!r}."
                 )
-        return [seeded_clone(member, random_state.randint(MAX_INT32)) for member in self.estimator]
+        members = [clone(member) for member in self.estimator]
+        for member in members:
+            seed = random_state.randint(MAX_INT32)
+            if member.get_params(deep=False).get("random_state", 0) is None:
+                member.set_params(random_state=seed)
+        return members
 
     def _votes(self, X, k, **parameters):
         check_is_fitted(self)
-        validate_data(self, X, reset=False, skip_check_array=True)
         n_labels = self.classes_.size
         n_candidates = min(max(k, self.n_candidates), n_labels)
         calls = [member.predict_topk for member in self.estimators_]
@@ -299,10 +303,9 @@ class XMREnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        members = self.estimator if isinstance(self.estimator, (list, tuple)) else [self.estimator]
-        inputs = get_tags(
-            XRLinearClassifier() if not members or members[0] is None else members[0]
-        ).input_tags
-        tags.input_tags = inputs
+        member = self.estimator
+        if isinstance(member, (list, tuple)):
+            member = member[0] if len(member) else None
+        tags.input_tags = get_tags(XRLinearClassifier() if member is None else member).input_tags
         tags.classifier_tags.multi_label = True
         return tags

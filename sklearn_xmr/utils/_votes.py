@@ -40,7 +40,5 @@ def count_votes(rankings, n_labels, voting):
         values.append(given[found].astype(np.float64) / len(rankings))
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     votes = sp.csr_array(sp.coo_array(entries, shape=(rankings[0][0].shape[0], n_labels)))
-    votes.data = np.clip(
-        votes.data, np.finfo(np.float32).tiny, 1
-    )  # no label that was ranked reads as absent
+    votes.data = np.clip(votes.data, np.finfo(np.float32).tiny, 1)  # a label that was ranked is stored
     return votes.astype(np.float32)
