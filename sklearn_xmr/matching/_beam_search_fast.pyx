@@ -198,7 +198,7 @@ cdef int64_t keep_best_copies(
     select_largest(keys, n, i)
     n = i
     sort_descending(keys, n)
-    mask = table_size(n) - 1
+    mask = <uint32_t> (table_size(n) - 1)
     memset(table, 0xff, (<size_t> mask + 1) * sizeof(uint32_t))  # no label is 2 ** 32 - 1
     for i in range(n):
         label = key_identifier(keys[i])
@@ -215,9 +215,9 @@ cdef int64_t keep_best_copies(
     return n_kept
 
 
-cdef inline uint32_t table_size(int64_t n) noexcept nogil:
+cdef inline int64_t table_size(int64_t n) noexcept nogil:
     """Places of a hash table for `n` labels that stays at most half full: a power of two."""
-    cdef uint32_t size = 2
+    cdef int64_t size = 2
     while size < 2 * n:
         size *= 2
     return size
