@@ -2,8 +2,8 @@
 
     python -m benchmarks.overlap DATA_FOLDER [DATA_FOLDER ...] [--repeat 3] [--threads 1] [--holdout]
 
-All variants search with the same beam width. Times are medians over rounds in which every variant takes its
-turn, so what else the machine does meanwhile falls on all alike. `--holdout` measures on a fifth of the
+All variants search with the same beam width. Times are CPU seconds, medians over rounds in which every
+variant takes its turn, so what else the machine does meanwhile matters little. `--holdout` measures on a fifth of the
 training rows instead of the test rows: what parameters are chosen by.
 """
 
@@ -64,14 +64,14 @@ def measure(X, X_test, Y, Y_test, *, repeat=3, names=None):
         for name, parameters in chosen.items():
             with Timed() as timed:
                 model = XRLinearClassifier(random_state=0, **parameters).fit(X, Y)
-            fits[name].append(timed.seconds)
+            fits[name].append(timed.cpu_seconds)
             models[name] = model
     for turn in range(3 * repeat + 1):
         for name, model in models.items():
             with Timed() as timed:
                 model.predict_topk(X_test, k=10)
             if turn:  # the first one warms up
-                queries[name].append(timed.seconds)
+                queries[name].append(timed.cpu_seconds)
     propensities = metrics.jain_propensity(Y)
     results = {}
     for name, model in models.items():
