@@ -3,8 +3,8 @@
     python -m benchmarks.overlap DATA_FOLDER [DATA_FOLDER ...] [--repeat 3] [--threads 1] [--holdout]
 
 All variants search with the same beam width. Times are CPU seconds, medians over rounds in which every
-variant takes its turn, so what else the machine does meanwhile matters little. `--holdout` measures on a fifth of the
-training rows instead of the test rows: what parameters are chosen by.
+variant takes its turn, so what else the machine does meanwhile matters little. `--holdout` measures
+on a fifth of the training rows instead of the test rows: what parameters are chosen by.
 """
 
 import argparse
