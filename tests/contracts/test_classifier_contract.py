@@ -3,13 +3,17 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
+from sklearn_xmr import HierarchicalKMeans, OverlappingIndexer, XMREnsembleClassifier, XRLinearClassifier
 
 CLASSIFIERS = [
     XRLinearClassifier(),
     XRLinearClassifier(loss="log_loss"),
     XRLinearClassifier(loss="hinge"),
     XRLinearClassifier(indexer=HierarchicalKMeans(max_leaf_size=2), negative_sampling="tfn+man"),
+    # folds treat a row of weight 2 and two equal rows differently, so beams are in-sample here
+    XRLinearClassifier(indexer=OverlappingIndexer(HierarchicalKMeans(max_leaf_size=2), cv=None)),
+    XMREnsembleClassifier(),
+    XMREnsembleClassifier(XRLinearClassifier(loss="log_loss"), 2, voting="rank"),
 ]
 
 
