@@ -1,12 +1,13 @@
 """The steps of fit and the public predictors, in the order in which they run."""
 
 import warnings
+from functools import partial
 from inspect import signature
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn import config_context
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -14,15 +15,18 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validat
 
 from sklearn_xmr import __version__
 from sklearn_xmr._label_tree import LabelTree
+from sklearn_xmr._level_trainer import LevelTrainer, make_folds
 from sklearn_xmr.indexing import HierarchicalKMeans
 from sklearn_xmr.label_embedding import PIFA
-from sklearn_xmr.matching._beam_search import MAX_LEVELS, BeamSearch, topk_to_csr
+from sklearn_xmr.matching._beam_search import MAX_LEVELS, BeamSearch, nodes_to_csr, topk_to_csr
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
+from sklearn_xmr.matching._positive_split import positives_among, split_positives
 from sklearn_xmr.ranking._chunked_weights import LevelMatrices
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._fit_progress import FitProgress
+from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import (
     CallbackSupportMixin,
     check_sample_weight,
@@ -42,15 +46,6 @@ from sklearn_xmr.utils._validation import (
 FORMAT_VERSION = 1
 #: Rows that are ranked at once where every reached label is returned: bounds the dense work space.
 ROWS_PER_BLOCK = 4096
-
-
-def seeded_clone(estimator, seed):
-    """Clone a sub-estimator; wherever its random_state is None, the classifier's takes its place."""
-    copy = clone(estimator)
-    if hasattr(copy, "get_params"):
-        names = [name for name, value in copy.get_params().items() if value is None]
-        copy.set_params(**{name: seed for name in names if name.split("__")[-1] == "random_state"})
-    return copy
 
 
 def _yields_probabilities(estimator):
@@ -115,14 +110,13 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
                 raise ValueError("sample_weight must be positive for at least one row with a label.")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-        progress = FitProgress(self, 3, verbose=self.verbose, X=X_in, y=y)
+        progress = FitProgress(self, 3 + hasattr(self.indexer, "refine"), verbose=self.verbose, X=X_in, y=y)
 
         with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
-            tree = self._index_labels(X, Y, sample_weight, seed, progress)
-        transforms = resolve_score_transform(self._score_transform(), tree.n_levels)
-        weights, n_iter = self._train_levels(
-            sp.csr_array(X), Y, tree, transforms, sample_weight, seed, progress
-        )
+            indexer = self._fit_indexer(X, Y, sample_weight, seed, progress)
+        X = sp.csr_array(X)
+        tree, positives = self._refine_tree(X, Y, indexer, sample_weight, seed, progress)
+        weights, n_iter = self._train_levels(X, tree, positives, sample_weight, seed, progress)
 
         search = BeamSearch(tree, weights)
 
@@ -137,10 +131,12 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         progress.finish()
         return self
 
-    def _index_labels(self, X, Y, sample_weight, seed, progress):
-        """Step 1 and 2: the label tree, from the user's objects or the defaults."""
+    def _fit_indexer(self, X, Y, sample_weight, seed, progress):
+        """Step 1 and 2: the user's tree, or an indexer that has one."""
         indexer = self.indexer
-        if not isinstance(indexer, LabelTree):
+        if isinstance(indexer, LabelTree):
+            tree = indexer
+        else:
             indexer = seeded_clone(HierarchicalKMeans() if indexer is None else indexer, seed)
             # FrozenEstimator: fitted before, needs no embedding
             if not hasattr(indexer, "tree_"):
@@ -153,22 +149,46 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
                     note("%d labels by %d dimensions", *np.shape(Z))
                 with progress.step("index labels") as note:
                     indexer.fit(Z)
-                    note("%r", getattr(indexer, "tree_", None))
-            indexer = getattr(indexer, "tree_", None)
-            if not isinstance(indexer, LabelTree):
+                    tree = getattr(indexer, "tree_", None)
+                    note("%r", tree)
+            else:
+                tree = indexer = indexer.tree_
+            if not isinstance(tree, LabelTree):
                 raise TypeError(
                     f"indexer must set tree_ to a LabelTree when fitted, {self.indexer!r} set "
-                    f"{type(indexer).__name__}."
+                    f"{type(tree).__name__}."
                 )
-        if indexer.n_labels != Y.shape[1]:
+        if tree.n_labels != Y.shape[1]:
             raise ValueError(
-                f"The label tree has {indexer.n_labels} label(s), but y has {Y.shape[1]}; they must match."
+                f"The label tree has {tree.n_labels} label(s), but y has {Y.shape[1]}; they must match."
             )
-        if indexer.n_levels > MAX_LEVELS:
+        if tree.n_levels > MAX_LEVELS:
             raise ValueError(
-                f"The label tree has {indexer.n_levels} levels; at most {MAX_LEVELS} can be searched."
+                f"The label tree has {tree.n_levels} levels; at most {MAX_LEVELS} can be searched."
             )
         return indexer
+
+    def _refine_tree(self, X, Y, indexer, sample_weight, seed, progress):
+        """Step 2 again, where the indexer learns from the matcher: move and copy labels between leaves.
+
+        Returns the tree and the positive rows of each node, level by level from the root.
+        """
+        tree = indexer if isinstance(indexer, LabelTree) else indexer.tree_
+        positives = tree.propagate(Y)
+        if not hasattr(indexer, "refine") or tree.n_levels == 1:
+            return tree, positives
+        with progress.step("refine tree") as note:
+            for _ in range(indexer.n_rounds):
+                trainer = self._level_trainer(X, tree, sample_weight, seed, indexer.cv)
+                self._add_levels(trainer, positives, tree.n_levels - 1)
+                beam = trainer.match(min(indexer.beam_width, max(tree.n_nodes)))
+                matched = nodes_to_csr(beam, tree.n_nodes[-2])
+                tree = indexer.refine(Y, matched, sample_weight).tree_
+                positives = tree.propagate(Y)
+            note("%r", tree)
+        if indexer.positives == "split":
+            positives = split_positives(tree, Y, matched)
+        return tree, positives
 
     def _embed_labels(self, X, Y, sample_weight, seed):
         """Step 1: one vector per label."""
@@ -201,42 +221,30 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             )
         return Z
 
-    def _train_levels(self, X, Y, tree, transforms, sample_weight, seed, progress):
-        """Steps 3 and 4: negatives and rankers of every level."""
+    def _level_trainer(self, X, tree, sample_weight, seed, cv, level_step=None):
+        return LevelTrainer(
+            partial(self._fit_rankers, seed=seed), X, tree,
+            resolve_score_transform(self._score_transform(), tree.n_levels),
+            sample_weight, make_folds(cv, X.shape[0], seed), level_step,
+        )  # fmt: skip
+
+    def _add_levels(self, trainer, positives, n_levels):
+        """Steps 3 and 4: which rows train the children of each node, for the top levels."""
+        tree = trainer.tree
         schemes = resolve_negative_sampling(self.negative_sampling, tree.n_levels)
-        patterns = tree.propagate(Y)
-        weights, n_iter, n_unconverged = [], 1, 0
+        width = min(self.beam_width, max(tree.n_nodes))
+        for t, scheme in enumerate(schemes[:n_levels], start=1):
+            rows = training_rows(scheme, t, positives[t - 1], lambda: trainer.match(width))
+            positive = positives[t]
+            if t == tree.n_levels and tree.has_overlap:
+                positive = positives_among(positive, rows, tree)
+            trainer.add(LevelProblem(tree.child_ptr[t - 1], positive, rows))
 
-        def predict_beam():
-            search = BeamSearch(tree, weights)
-            width = min(self.beam_width, max(tree.n_nodes))
-            return search.topk(X, width, width, transforms[: len(weights)])[0]
-
-        def train(problems, level_step):
-            nonlocal n_iter, n_unconverged
-            with level_step(len(weights) + 1, len(weights) + len(problems)) as note:
-                trained, passes, unfinished = self._fit_rankers(X, problems, sample_weight, seed)
-                n_nodes = sum(problem.positives.shape[1] for problem in problems)
-                n_rows = sum(problem.rows.nnz for problem in problems)
-                note("%d nodes, %d rows over all parents, %d passes", n_nodes, n_rows, passes)
-            for level in trained:  # an intercept of -inf marks a node without positives
-                if not (level.is_finite() and np.all(level.intercepts < np.inf)):
-                    raise ValueError(
-                        "Training gave weights that are not finite: X, C, the class weights or bias are "
-                        "too large."
-                    )
-            weights.extend(trained)
-            n_iter, n_unconverged = max(n_iter, passes), n_unconverged + unfinished
-
-        pending = []  # levels that wait for no matcher train together, which keeps all threads busy
+    def _train_levels(self, X, tree, positives, sample_weight, seed, progress):
         with progress.levels(tree.n_levels) as level_step:
-            for t, scheme in enumerate(schemes, start=1):
-                if t > 1 and scheme != "tfn" and pending:
-                    train(pending, level_step)
-                    pending = []
-                rows = training_rows(scheme, t, X.shape[0], patterns[t - 1], predict_beam)
-                pending.append(LevelProblem(tree.child_ptr[t - 1], patterns[t], rows))
-            train(pending, level_step)
+            trainer = self._level_trainer(X, tree, sample_weight, seed, self.negative_cv, level_step)
+            self._add_levels(trainer, positives, tree.n_levels)
+            weights, n_iter, n_unconverged = trainer.finish()
         if n_unconverged:
             warnings.warn(
                 f"{n_unconverged} of {sum(tree.n_nodes[1:])} node problems did not reach tol in "

@@ -373,20 +373,37 @@ class LabelTree:
             (np.ones(order.size, np.float32), order, np.concatenate([[0], np.cumsum(copies)])),
             shape=(self.n_labels, order.size),
         )
-        level = sp.csr_array(Y) @ slot_of_label
-        level.eliminate_zeros()
-        level = _pattern(level)
-        patterns = [level]
-        for t in range(self.n_levels, 0, -1):
+        slots = sp.csr_array(Y) @ slot_of_label
+        slots.eliminate_zeros()
+        return self.lift(slots, self.n_levels)
+
+    def lift(self, pattern, level: int) -> list:
+        """Lift a pattern over the nodes of one level to all levels above it.
+
+        Parameters
+        ----------
+        pattern : csr_array of shape (n_samples, n_nodes[level])
+            Every stored entry counts.
+        level : int
+            From 0 to ``n_levels``.
+
+        Returns
+        -------
+        list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
+            For t = 0, ..., level. A node is 1 for a row if a node below it is.
+        """
+        pattern = _pattern(pattern)
+        patterns = [pattern]
+        for t in range(level, 0, -1):
             parents = self.parent_of(t)
-            level = _pattern(
+            pattern = _pattern(
                 sp.csr_array(
-                    (level.data, parents[level.indices], level.indptr),
-                    shape=(level.shape[0], self.n_nodes[t - 1]),
+                    (pattern.data, parents[pattern.indices], pattern.indptr),
+                    shape=(pattern.shape[0], self.n_nodes[t - 1]),
                     copy=True,  # duplicates are summed in place
                 )
             )
-            patterns.append(level)
+            patterns.append(pattern)
         return patterns[::-1]
 
     # ------------------------------------------------------------------ checks and plumbing

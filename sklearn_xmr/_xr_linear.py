@@ -3,9 +3,10 @@
 from numbers import Integral, Real
 from typing import ClassVar
 
-from sklearn_xmr._base import BaseXMRClassifier, seeded_clone
+from sklearn_xmr._base import BaseXMRClassifier
 from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
 from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
+from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
 from sklearn_xmr.utils._validation import MAX_INT32
 
@@ -28,7 +29,7 @@ class XRLinearClassifier(BaseXMRClassifier):
     indexer : object or LabelTree, default=None
         Clusters the label vectors: anything whose ``fit(Z)`` sets ``tree_`` to a `LabelTree`; a fitted one
         in `sklearn.frozen.FrozenEstimator`; or a `LabelTree`. None uses `HierarchicalKMeans` with its
-        defaults.
+        defaults. One that has ``refine``, such as `OverlappingIndexer`, learns from the matcher as well.
     ranker : estimator, default=None
         A linear classifier of scikit-learn (``coef_``, ``intercept_``) to fit every node with, in place of
         the built-in solver. Much slower; ``loss``, ``C``, the class weights, ``bias``, ``tol`` and
@@ -46,11 +47,16 @@ class XRLinearClassifier(BaseXMRClassifier):
         Rows that train the children of a node. ``"tfn"``, teacher forcing: rows with a true label below
         the node. ``"man"``, matcher-aware: rows that the levels above send to the node, and its children's
         positives. ``"tfn+man"``: both. A list has one entry per tree level.
+    negative_cv : int, default=None
+        Folds for the beams of ``"man"``: a row's beam comes from rankers trained on the other folds, as
+        that of a new row does. None takes the beams of rankers that were trained on the row, which miss
+        fewer of its labels than they do of a new row's. No more than one fold per row is made.
     weight_threshold : float, default=0.1
         Weights of smaller absolute value are dropped after training. 0 keeps all.
-    weight_dtype : {"auto", "int16", "float32"}, default="auto"
-        How weights are stored. ``"int16"`` rounds them to 1/32767 of the largest weight of their siblings
-        and halves the model. ``"auto"`` does so in tree levels of more than 65,536 weights.
+    weight_dtype : {"auto", "int8", "int16", "float32"}, default="auto"
+        How weights are stored. ``"int8"`` and ``"int16"`` round them to multiples of 1/127 and 1/32767 of
+        the largest weight of their siblings, for half the model and two thirds of it. ``"auto"`` is
+        ``"int8"`` in tree levels of more than 65,536 weights and exact below.
     beam_width : int, default=10
         Nodes kept per inner tree level, in prediction and for the rows of ``"man"``. Wider is more accurate
         and slower.
@@ -100,6 +106,7 @@ class XRLinearClassifier(BaseXMRClassifier):
     See Also
     --------
     HierarchicalKMeans : The default indexer.
+    OverlappingIndexer : Lets a label live in several leaves.
     PIFA : The default label embedding.
 
     Notes
@@ -146,8 +153,9 @@ class XRLinearClassifier(BaseXMRClassifier):
         "negative_weight": [Interval(Real, 0, None, closed="neither")],
         "bias": [Interval(Real, 0, None, closed="left")],
         "negative_sampling": [str, list, tuple],
+        "negative_cv": [Interval(Integral, 2, None, closed="left"), None],
         "weight_threshold": [Interval(Real, 0, None, closed="left")],
-        "weight_dtype": [StrOptions({"auto", "int16", "float32"})],
+        "weight_dtype": [StrOptions({"auto", "int8", "int16", "float32"})],
         "beam_width": [Interval(Integral, 1, None, closed="left")],
         "score_transform": [str, list, tuple],
         "threshold": [Interval(Real, 0, 1, closed="both")],
@@ -169,6 +177,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         negative_weight=1.0,
         bias=1.0,
         negative_sampling="tfn",
+        negative_cv=None,
         weight_threshold=0.1,
         weight_dtype="auto",
         beam_width=10,
@@ -188,6 +197,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         self.negative_weight = negative_weight
         self.bias = bias
         self.negative_sampling = negative_sampling
+        self.negative_cv = negative_cv
         self.weight_threshold = weight_threshold
         self.weight_dtype = weight_dtype
         self.beam_width = beam_width
@@ -237,7 +247,7 @@ class XRLinearClassifier(BaseXMRClassifier):
             return "sigmoid" if self.loss == "log_loss" and self.ranker is None else "l3_hinge"
         return self.score_transform
 
-    def _fit_rankers(self, X, problems, sample_weight, seed):
+    def _fit_rankers(self, X, problems, sample_weight, *, seed):
         """Train independent levels; returns their weights, the passes and the unconverged nodes."""
         if self.ranker is not None:
             weights = fit_estimator_rankers(

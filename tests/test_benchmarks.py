@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
 from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.metrics import precision_at_k
 
@@ -370,3 +371,70 @@ def test_calibration_prints_both_tables(tmp_path, capsys):
     ]  # fmt: skip
     errors = [float(row.split('","')[2]) for row in rows[:5]]
     assert min(errors[1:]) < errors[0] < 1
+
+
+# ---------------------------------------------------------------- overlap
+
+
+def test_overlap_table():
+    overlap = import_module("benchmarks.overlap")
+    X, Y = make_xmc_classification(260, 60, 30, random_state=0)
+    names = ["one leaf a label", "max_parents=2", "man, negative_cv=3"]
+    assert set(names) <= set(overlap.variants())
+    results = overlap.measure(X[:200], X[200:], Y[:200], Y[200:], repeat=1, names=names)
+    assert list(results) == names
+    ranked = XRLinearClassifier(random_state=0).fit(X[:200], Y[:200]).predict_topk(X[200:], k=10)
+    assert results[names[0]]["P@3"] == pytest.approx(100 * precision_at_k(Y[200:], ranked, k=3))
+    lines = overlap.to_lines(results)
+    assert [line[0] for line in lines] == names
+    assert all(len(line) == len(overlap.HEADER) for line in lines)
+    factor = results[names[1]]["fit"] / results[names[0]]["fit"]
+    assert lines[0][-2].endswith(" s") and lines[1][-2] == f"x{factor:.2f}"
+
+
+def test_holdout_rows_come_from_the_training_rows(data_folder):
+    overlap = import_module("benchmarks.overlap")
+    X, Y = (sp.csr_array(sp.load_npz(data_folder / f"{part}_train.npz")) for part in "XY")
+    X_train, X_test, Y_train, Y_test = overlap.load(data_folder, holdout=True)
+    assert X_test.shape[0] == X.shape[0] // 5
+    assert X_train.shape[0] + X_test.shape[0] == X.shape[0]
+    assert X_train.sum() + X_test.sum() == pytest.approx(X.sum(), rel=1e-4)
+    assert Y_train.nnz + Y_test.nnz == Y.nnz
+    assert overlap.load(data_folder, holdout=False)[0].shape == X.shape
+
+
+def test_variation_of_information():
+    polysemy = import_module("benchmarks.polysemy")
+    split = np.array([0, 0, 1, 1])
+    assert polysemy.variation_of_information(split, split) == 0
+    assert polysemy.variation_of_information(split, 1 - split) == 0
+    assert polysemy.variation_of_information(split, np.array([0, 1, 0, 1])) == pytest.approx(2 * np.log(2))
+    assert polysemy.variation_of_information(split, np.zeros(4, dtype=int)) == pytest.approx(np.log(2))
+
+
+def test_merged_pairs():
+    polysemy = import_module("benchmarks.polysemy")
+    Y = sp.csr_array(np.random.default_rng(0).integers(0, 2, size=(50, 6)).astype(np.float32))
+    merged, pairs = polysemy.merge_pairs(Y, 2, min_rows=5)
+    assert np.unique(pairs).size == 4
+    dense, after = Y.toarray(), merged.toarray()
+    for first, second in pairs:
+        np.testing.assert_array_equal(after[:, first], np.maximum(dense[:, first], dense[:, second]))
+        assert not after[:, second].any()
+    untouched = np.setdiff1d(np.arange(6), pairs)
+    np.testing.assert_array_equal(after[:, untouched], dense[:, untouched])
+    with pytest.raises(ValueError, match="at least 2 labels of 60 rows, got 0"):
+        polysemy.merge_pairs(Y, 2, min_rows=60)
+
+
+def test_copies_tell_two_meanings_apart():
+    """The split of a merged label's rows by copies is closer to the truth than chance."""
+    polysemy = import_module("benchmarks.polysemy")
+    X, Y = make_xmc_classification(1500, 300, 60, labels_per_sample=2, random_state=0)
+    found = polysemy.measure(
+        X, Y, n_pairs=10, min_rows=20, base_indexer=HierarchicalKMeans(max_leaf_size=8),
+        max_leaf_size=None, beam_width=1,
+    )  # fmt: skip
+    assert found["with copies"] >= 5
+    assert found["VI"] < 0.95 * found["VI, random"]
+    assert found["better than random"] > 0.5 * found["with copies"]

@@ -16,6 +16,8 @@ from sklearn_xmr import (
     HierarchicalKMeans,
     LabelSetClassifier,
     LabelTextEmbedding,
+    OverlappingIndexer,
+    XMREnsembleClassifier,
     XRLinearClassifier,
 )
 
@@ -85,8 +87,10 @@ def test_the_walk_reaches_all_kinds():
         HierarchicalKMeans(),
         LabelSetClassifier(XRLinearClassifier()),
         LabelTextEmbedding(["first", "second", "third"]),
+        OverlappingIndexer(),
         PIFA(),
         PII(),
+        XMREnsembleClassifier(),
         XRLinearClassifier(),
     ],
 )

@@ -74,7 +74,7 @@ def test_prediction_is_a_beam_search_with_the_published_weights(problem, fitted,
 @given(
     n_labels=st.integers(2, 40),
     n_features=st.sampled_from([3, 31, 400]),
-    weight_dtype=st.sampled_from(["int16", "float32"]),
+    weight_dtype=st.sampled_from(["int8", "int16", "float32"]),
     loss=st.sampled_from(["squared_hinge", "hinge", "log_loss"]),
     seed=st.integers(0, 2**16),
 )

@@ -90,6 +90,11 @@ def topk_to_csr(labels, scores, n_labels):
     return matrix
 
 
+def nodes_to_csr(nodes, n_nodes):
+    """Beams, padded with -1, as a csr_array of float32 ones of shape (n_samples, n_nodes)."""
+    return topk_to_csr(nodes, np.ones(nodes.shape, dtype=np.float32), n_nodes)
+
+
 def _sorted(pattern):
     pattern.sort_indices()
     return pattern

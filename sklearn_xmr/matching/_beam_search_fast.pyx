@@ -9,7 +9,7 @@ from cython.parallel cimport parallel, prange
 from libc.math cimport INFINITY, expf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -120,23 +120,27 @@ cdef inline float answer_score(float score, int kind) noexcept nogil:
 cdef int64_t search_row(
     xmr_chunks** levels, int n_levels, const Mask* masks, int64_t row, const int32_t* indices,
     const float* data,
-    int64_t n, int64_t beam_width, int64_t n_answers, uint64_t* keys, uint64_t* beam, float* margins,
+    int64_t n, int64_t beam_width, int64_t k, int64_t max_copies, uint64_t* keys, uint64_t* beam,
+    float* margins, uint32_t* table,
 ) noexcept nogil:
     """Search one row; leaves the ranked answers in `beam` and returns their number.
 
     Beam nodes are taken best first. Once as many candidates as wanted are at hand, the weakest of them is a
     floor: a candidate below it cannot get in, and as no factor exceeds 1, neither can any child of a node
-    whose own path score lies below it. The answer is the same as without the floor.
+    whose own path score lies below it. The answer is the same as without the floor. Of a label with
+    several copies only the best one counts.
     """
     cdef int64_t n_beam = 1, n_candidates, i, first, last, width
     cdef int32_t node
     cdef float path, floor
     cdef const xmr_chunks* level
+    cdef bint has_copies
     cdef int t
     beam[0] = pack_key(0, 0)
     for t in range(n_levels):
         level = levels[t]
-        width = n_answers if t == n_levels - 1 else beam_width
+        width = k if t == n_levels - 1 else beam_width
+        has_copies = max_copies > 1 and t == n_levels - 1
         n_candidates = 0
         floor = -INFINITY
         for i in range(n_beam):
@@ -153,10 +157,17 @@ cdef int64_t search_row(
             n_candidates = gather_candidates(
                 level.identifiers, margins, first, last, floor, keys, n_candidates)
             if n_candidates > width:
-                select_largest(keys, n_candidates, width)
-                n_candidates = width
-                floor = key_score(smallest(keys, width))
-        sort_descending(keys, n_candidates)
+                if has_copies:
+                    n_candidates = keep_best_copies(keys, n_candidates, k, max_copies, table)
+                else:
+                    select_largest(keys, n_candidates, width)
+                    n_candidates = width
+                if n_candidates == width:
+                    floor = key_score(smallest(keys, width))
+        if has_copies:
+            n_candidates = keep_best_copies(keys, n_candidates, k, max_copies, table)
+        else:
+            sort_descending(keys, n_candidates)
         n_beam = n_candidates
         memcpy(beam, keys, n_beam * sizeof(uint64_t))
     return n_beam
@@ -175,6 +186,41 @@ cdef inline int64_t gather_candidates(
             keys[n] = pack_key(score, <uint32_t> (child if identifiers == NULL else identifiers[child]))
             n += 1
     return n
+
+
+cdef int64_t keep_best_copies(
+    uint64_t* keys, int64_t n, int64_t k, int64_t max_copies, uint32_t* table,
+) noexcept nogil:
+    """Move the best copies of the k best labels to the front, best first; returns their number."""
+    cdef int64_t n_kept = 0, i
+    cdef uint32_t slot, label, mask
+    i = min(n, k * max_copies)  # enough for k labels
+    select_largest(keys, n, i)
+    n = i
+    sort_descending(keys, n)
+    mask = <uint32_t> (table_size(n) - 1)
+    memset(table, 0xff, (<size_t> mask + 1) * sizeof(uint32_t))  # no label is 2 ** 32 - 1
+    for i in range(n):
+        label = key_identifier(keys[i])
+        slot = (label * <uint32_t> 2654435769) & mask
+        while table[slot] != label and table[slot] != <uint32_t> 0xffffffff:
+            slot = (slot + 1) & mask
+        if table[slot] == label:
+            continue
+        table[slot] = label
+        keys[n_kept] = keys[i]
+        n_kept += 1
+        if n_kept == k:
+            break
+    return n_kept
+
+
+cdef inline int64_t table_size(int64_t n) noexcept nogil:
+    """Places of a hash table for `n` labels that stays at most half full: a power of two."""
+    cdef int64_t size = 2
+    while size < 2 * n:
+        size *= 2
+    return size
 
 
 cdef inline uint64_t smallest(const uint64_t* keys, int64_t n) noexcept nogil:
@@ -251,8 +297,8 @@ def beam_search_csr(
     cdef int n_levels = len(levels), t
     cdef int64_t n_samples = indptr.shape[0] - 1, i, n_found, most = 1
     beam_width = min(beam_width, <int64_t> 1 << 31)  # no level is wider; products stay in range
-    cdef int64_t k = labels.shape[1], n_answers = k * max_copies
-    cdef int64_t beam_size = max(beam_width, n_answers) + 1, widest = 1, width = 1
+    cdef int64_t k = labels.shape[1]
+    cdef int64_t beam_size = max(beam_width, k) + 1, widest = 1, width = 1
     cdef int kind
     cdef xmr_chunks tables[64]
     cdef xmr_chunks* pointers[64]
@@ -264,6 +310,7 @@ def beam_search_csr(
     cdef uint64_t* keys
     cdef uint64_t* beam
     cdef float* margins
+    cdef uint32_t* table
     cdef int failure = 0
     cdef int* failed = &failure
     cdef const int32_t* indices_p = &indices[0] if indices.shape[0] else NULL
@@ -292,41 +339,31 @@ def beam_search_csr(
         keys = <uint64_t*> malloc(most * sizeof(uint64_t))
         beam = <uint64_t*> malloc(beam_size * sizeof(uint64_t))
         margins = <float*> malloc(2 * widest * sizeof(float))
+        table = <uint32_t*> malloc(table_size(min(most, k * max_copies)) * sizeof(uint32_t))
         for i in prange(n_samples, schedule="dynamic", chunksize=16):
-            if keys == NULL or beam == NULL or margins == NULL:
+            if keys == NULL or beam == NULL or margins == NULL or table == NULL:
                 failed[0] = 1
             else:
                 n_found = search_row(
                     pointers, n_levels, mask_p, i, indices_p + indptr[i], data_p + indptr[i],
-                    indptr[i + 1] - indptr[i], beam_width, n_answers, keys, beam, margins)
-                write_answers(beam, n_found, kind, max_copies, &labels[i, 0], &scores[i, 0], k)
+                    indptr[i + 1] - indptr[i], beam_width, k, max_copies, keys, beam, margins, table)
+                write_answers(beam, n_found, kind, &labels[i, 0], &scores[i, 0], k)
         free(keys)
         free(beam)
         free(margins)
+        free(table)
     if failure:
         raise MemoryError("Not enough memory to search the label tree.")
 
 
 cdef void write_answers(
-    const uint64_t* keys, int64_t n_found, int kind, int64_t max_copies, int32_t* labels, float* scores,
-    int64_t k,
+    const uint64_t* keys, int64_t n_found, int kind, int32_t* labels, float* scores, int64_t k,
 ) noexcept nogil:
-    """Ranked keys to labels and scores; a label with several copies keeps its best one."""
-    cdef int64_t i, j, n = 0
-    cdef int32_t label
+    """Ranked keys to labels and scores."""
+    cdef int64_t i
     for i in range(n_found):
-        if n == k:
-            break
-        label = <int32_t> key_identifier(keys[i])
-        if max_copies > 1:
-            j = 0
-            while j < n and labels[j] != label:
-                j = j + 1
-            if j < n:
-                continue
-        labels[n] = label
-        scores[n] = answer_score(key_score(keys[i]), kind)
-        n += 1
-    for i in range(n, k):
+        labels[i] = <int32_t> key_identifier(keys[i])
+        scores[i] = answer_score(key_score(keys[i]), kind)
+    for i in range(n_found, k):
         labels[i] = -1
         scores[i] = -INFINITY

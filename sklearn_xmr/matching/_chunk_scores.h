@@ -160,6 +160,9 @@ static inline float xmr_log_sigmoid(float margin) {
     }
 
 #define XMR_DEFINE_ADDERS(VARIANT)                                       \
+    XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, uint8_t, int8_t)               \
+    XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, uint16_t, int8_t)             \
+    XMR_DEFINE_ADDER(add_u32_i8_##VARIANT, uint32_t, int8_t)             \
     XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, uint8_t, int16_t)             \
     XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, uint16_t, int16_t)           \
     XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, uint32_t, int16_t)           \
@@ -170,7 +173,8 @@ static inline float xmr_log_sigmoid(float margin) {
 
 #define XMR_ADDER_ROW(VARIANT)                                                             \
     {                                                                                      \
-        {add_u8_i16_##VARIANT, add_u16_i16_##VARIANT, add_u32_i16_##VARIANT},              \
+        {add_u8_i8_##VARIANT, add_u16_i8_##VARIANT, add_u32_i8_##VARIANT},                 \
+            {add_u8_i16_##VARIANT, add_u16_i16_##VARIANT, add_u32_i16_##VARIANT},          \
             {add_u8_f32_##VARIANT, add_u16_f32_##VARIANT, add_u32_f32_##VARIANT},          \
     }
 
@@ -180,18 +184,18 @@ XMR_TARGET_BEGIN_AVX2
 XMR_DEFINE_ADDERS(avx2)
 XMR_TARGET_END
 /* Look-ups and short scattered adds gain nothing from wider vectors. */
-static const xmr_adder XMR_ADDERS[XMR_N_VARIANTS][2][3] = {XMR_ADDER_ROW(baseline), XMR_ADDER_ROW(avx2),
+static const xmr_adder XMR_ADDERS[XMR_N_VARIANTS][3][3] = {XMR_ADDER_ROW(baseline), XMR_ADDER_ROW(avx2),
                                                            XMR_ADDER_ROW(avx2)};
 static const xmr_transformer XMR_TRANSFORMERS[XMR_N_VARIANTS] = {transform_baseline, transform_avx2,
                                                                  transform_avx2};
 #else
-static const xmr_adder XMR_ADDERS[1][2][3] = {XMR_ADDER_ROW(baseline)};
+static const xmr_adder XMR_ADDERS[1][3][3] = {XMR_ADDER_ROW(baseline)};
 static const xmr_transformer XMR_TRANSFORMERS[1] = {transform_baseline};
 #endif
 
-/* Take the functions for values of 2 or 4 bytes and slots of 1, 2 or 4 bytes. */
+/* Take the functions for values of 1, 2 or 4 bytes and slots of 1, 2 or 4 bytes. */
 static inline void xmr_choose_functions(xmr_chunks *level, int variant, int value_size, int slot_size) {
-    level->add = XMR_ADDERS[variant][value_size == 4][slot_size >> 1];
+    level->add = XMR_ADDERS[variant][value_size >> 1][slot_size >> 1];
     level->transform = XMR_TRANSFORMERS[variant];
 }
 

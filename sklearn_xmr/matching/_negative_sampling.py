@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_xmr.matching._beam_search import nodes_to_csr
+
 NEGATIVE_SAMPLINGS = ("tfn", "man", "tfn+man")
 
 
@@ -39,7 +41,7 @@ def resolve_negative_sampling(negative_sampling, n_levels):
     return schemes
 
 
-def training_rows(scheme, level, n_samples, parent_pattern, predict_beam):
+def training_rows(scheme, level, parent_pattern, predict_beam):
     """Rows that train the children of each node of one level.
 
     Parameters
@@ -47,7 +49,6 @@ def training_rows(scheme, level, n_samples, parent_pattern, predict_beam):
     scheme : {"tfn", "man", "tfn+man"}
     level : int
         Level of the children, from 1.
-    n_samples : int
     parent_pattern : csr_array of shape (n_samples, n_parents)
         1 where a row has a true label below the parent.
     predict_beam : callable
@@ -61,15 +62,10 @@ def training_rows(scheme, level, n_samples, parent_pattern, predict_beam):
         for (``"man"``: it has a true label below the parent, but the matcher does not send it there).
     """
     if level == 1:
-        return sp.csr_array(np.ones((n_samples, 1), dtype=np.float32))
+        return sp.csr_array(np.ones((parent_pattern.shape[0], 1), dtype=np.float32))
     if scheme == "tfn":
         return parent_pattern
-    beam = predict_beam()
-    found = beam >= 0
-    indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-    matched = sp.csr_array(
-        (np.ones(indptr[-1], np.float32), beam[found], indptr), shape=parent_pattern.shape
-    )
+    matched = nodes_to_csr(predict_beam(), parent_pattern.shape[1])
     # matched counts 2, true counts 1: 1 means true but not matched
     rows = sp.csr_array(2 * matched + parent_pattern)
     only_true = rows.data == 1

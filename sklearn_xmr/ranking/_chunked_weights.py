@@ -13,7 +13,6 @@ ROWS_PER_BUCKET = 2
 FEATURES_PER_WORD = 32
 #: Levels with at most this many weights stay in float32 when the dtype is "auto".
 SMALL_LEVEL = 2**16
-INT16_MAX = np.iinfo(np.int16).max
 
 
 class ChunkedWeights:
@@ -49,8 +48,9 @@ class ChunkedWeights:
         Intercept of each child; -inf for a child that had no positive row and is never predicted.
     n_features : int
         Number of features of X.
-    dtype : {"auto", "int16", "float32"}, default="float32"
-        How values are stored. ``"int16"`` rounds them to multiples of 1/32767 of their chunk's largest.
+    dtype : {"auto", "int8", "int16", "float32"}, default="float32"
+        How values are stored. ``"int8"`` rounds them to multiples of 1/127 of their chunk's largest,
+        ``"int16"`` of 1/32767.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class ChunkedWeights:
         self.intercepts = intercepts
         self.n_features = n_features
         if dtype == "auto":
-            dtype = "float32" if values.size <= SMALL_LEVEL else "int16"
+            dtype = "float32" if values.size <= SMALL_LEVEL else "int8"
         self.values, self.scales = _store_values(values, entry_ptr, dtype)
         self._index_features(features)
 
@@ -98,7 +98,7 @@ class ChunkedWeights:
             One column per child.
         intercepts : array-like of shape (n_children,)
         child_ptr : ndarray of shape (n_parents + 1,)
-        dtype : {"auto", "int16", "float32"}, default="float32"
+        dtype : {"auto", "int8", "int16", "float32"}, default="float32"
 
         Returns
         -------
@@ -228,7 +228,7 @@ class ChunkedWeights:
             "buckets": (np.uint32, None),
             "bucket_shift": (np.uint8, n_parents),
             "slots": (slot_dtype(fan_out), self.values.size),
-            "values": (np.int16 if self.values.dtype == np.int16 else np.float32, None),
+            "values": (self.values.dtype if self.values.dtype in (np.int8, np.int16) else np.float32, None),
             "scales": (np.float32, n_parents),
             "intercepts": (np.float32, None),
         }
@@ -307,8 +307,8 @@ def _store_values(values, entry_ptr, dtype):
     filled = n_entries > 0
     if values.size:
         largest[filled] = np.maximum.reduceat(np.abs(values), entry_ptr[:-1][filled])
-    scales = largest / np.float32(INT16_MAX)
+    scales = largest / np.float32(np.iinfo(dtype).max)
     with np.errstate(
         invalid="ignore"
     ):  # of values that are not finite, which `is_finite` tells by the scale
-        return np.rint(values / np.repeat(scales, n_entries)).astype(np.int16), scales
+        return np.rint(values / np.repeat(scales, n_entries)).astype(dtype), scales

@@ -238,7 +238,8 @@ cdef int take_rows(
     """
     cdef int64_t start = level.row_ptr[parent], n = level.row_ptr[parent + 1] - start, nnz = 0, i
     cdef int32_t row
-    if reserve(&s.rows, (n + 1) * sizeof(xmr_row)) or reserve(&s.member, n) or reserve(&s.sq_norms, n * sizeof(double)):
+    if (reserve(&s.rows, (n + 1) * sizeof(xmr_row)) or reserve(&s.member, n)
+            or reserve(&s.sq_norms, n * sizeof(double))):
         return -1
     cdef xmr_row* rows = <xmr_row*> s.rows.data
     cdef uint8_t* member = <uint8_t*> s.member.data

@@ -21,7 +21,7 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
     sample_weight : ndarray of shape (n_samples,) or None
     weight_threshold : float
         Weights smaller in absolute value are dropped.
-    weight_dtype : {"auto", "int16", "float32"}
+    weight_dtype : {"auto", "int8", "int16", "float32"}
         How the weights are stored.
 
     Returns

@@ -77,7 +77,7 @@ def fit_linear_rankers(
         Passes over a cluster's rows; more where `tol` is "auto" and the problem tiny.
     weight_threshold : float
         Weights smaller in absolute value are dropped; intercepts are kept.
-    weight_dtype : {"auto", "int16", "float32"}
+    weight_dtype : {"auto", "int8", "int16", "float32"}
         How the weights are stored.
     seed : int
         Of the order in which rows are visited.

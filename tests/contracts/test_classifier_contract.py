@@ -7,6 +7,8 @@ from sklearn_xmr import (
     CalibratedXMRClassifier,
     HierarchicalKMeans,
     LabelSetClassifier,
+    OverlappingIndexer,
+    XMREnsembleClassifier,
     XRLinearClassifier,
 )
 
@@ -18,6 +20,10 @@ CLASSIFIERS = [
     CalibratedXMRClassifier(XRLinearClassifier(random_state=0)),
     CalibratedXMRClassifier(XRLinearClassifier(random_state=0), scope="levels", method="sigmoid"),
     LabelSetClassifier(XRLinearClassifier(random_state=0)),
+    # folds treat a row of weight 2 and two equal rows differently, so beams are in-sample here
+    XRLinearClassifier(indexer=OverlappingIndexer(HierarchicalKMeans(max_leaf_size=2), cv=None)),
+    XMREnsembleClassifier(),
+    XMREnsembleClassifier(XRLinearClassifier(loss="log_loss"), 2, voting="rank"),
 ]
 
 

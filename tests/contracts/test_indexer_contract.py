@@ -12,21 +12,25 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_xmr import HierarchicalKMeans, LabelTree
+from sklearn_xmr import HierarchicalKMeans, LabelTree, OverlappingIndexer
 
 INDEXERS = [
     HierarchicalKMeans(max_leaf_size=20, random_state=0),
     HierarchicalKMeans(max_leaf_size=20, spherical=False, n_init=2, random_state=0),
+    OverlappingIndexer(HierarchicalKMeans(max_leaf_size=20), random_state=0),
 ]
 
 
 def expected_failed_checks(estimator):
-    if estimator.max_leaf_size >= 50:
+    indexer = getattr(estimator, "base_indexer", estimator) or HierarchicalKMeans()
+    if indexer.max_leaf_size >= 50:
         return {"check_clustering": "its 50 samples fit in one leaf, so there is one cluster"}
     return {}
 
 
-@parametrize_with_checks([HierarchicalKMeans(), *INDEXERS], expected_failed_checks=expected_failed_checks)
+@parametrize_with_checks(
+    [HierarchicalKMeans(), OverlappingIndexer(), *INDEXERS], expected_failed_checks=expected_failed_checks
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -64,7 +68,7 @@ def test_membership(indexer, Z):
 def test_output_names(indexer, Z):
     names = indexer.fit(Z).get_feature_names_out()
     assert len(names) == indexer.tree_.n_nodes[-2]
-    assert names[0] == "hierarchicalkmeans0"
+    assert names[0] == type(indexer).__name__.lower() + "0"
 
 
 def test_transform_needs_fit(indexer, Z):

@@ -52,27 +52,28 @@ def test_round_trip_and_layout(n_features, fan_outs, density, seed):
                 assert (feature in features) == (feature in [listed[row] for row in rows])
 
 
-def test_int16_rounds_to_the_largest_of_the_chunk():
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_integers_round_to_the_largest_of_the_chunk(dtype):
     rng = np.random.default_rng(0)
     child_ptr = np.array([0, 4, 5, 9])
     dense = rng.normal(size=(50, 9)) * np.repeat([1.0, 0.0, 100.0], [4, 1, 4])
     exact = sp.csc_array(dense.astype(np.float32))
-    chunked = ChunkedWeights.from_csc(exact, np.zeros(9), child_ptr, dtype="int16")
-    assert chunked.values.dtype == np.int16
+    chunked = ChunkedWeights.from_csc(exact, np.zeros(9), child_ptr, dtype=dtype)
+    assert chunked.values.dtype == dtype
     error = np.abs(chunked.to_csc().toarray() - exact.toarray())
     for start, end in ((0, 4), (5, 9)):
-        step = np.abs(dense[:, start:end]).max() / 32767
+        step = np.abs(dense[:, start:end]).max() / np.iinfo(dtype).max
         assert 0.2 * step < error[:, start:end].max() <= 0.51 * step
     assert error[:, 4].max() == 0
 
 
 def test_small_levels_stay_exact():
     matrix = sp.random_array((400, 200), density=0.9, rng=np.random.default_rng(0), format="csc")
-    for n_children, dtype in ((150, np.float32), (200, np.int16)):
+    for n_children, dtype in ((150, np.float32), (200, np.int8)):
         chunked = ChunkedWeights.from_csc(
             matrix[:, :n_children], np.zeros(n_children), np.array([0, n_children]), dtype="auto"
         )
-        assert (chunked.values.size > 2**16) == (dtype is np.int16)
+        assert (chunked.values.size > 2**16) == (dtype is np.int8)
         assert chunked.values.dtype == dtype
 
 
@@ -85,7 +86,7 @@ def test_slots_take_the_smallest_type(n_children, dtype):
     assert chunked.slots.dtype == dtype and chunked.slots[0] == n_children - 1
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int16"])
+@pytest.mark.parametrize("dtype", ["float32", "int16", "int8"])
 def test_column_reads_what_to_csc_reads(dtype):
     child_ptr = np.array([0, 3, 4, 9])
     matrix = sp.random_array((50, 9), density=0.4, rng=np.random.default_rng(0), format="csc")
