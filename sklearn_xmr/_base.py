@@ -23,6 +23,7 @@ from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, t
 from sklearn_xmr.matching._positive_split import positives_among, split_positives
 from sklearn_xmr.ranking._chunked_weights import LevelMatrices
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
+from sklearn_xmr.ranking._relevance import check_relevance, weigh_positives
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._fit_progress import FitProgress
@@ -67,7 +68,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
     # ------------------------------------------------------------------ fit
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, relevance=None):
         """Fit the label tree and its rankers.
 
         Parameters
@@ -78,6 +79,10 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             Classes, or a multilabel indicator of zeros and ones (any dense or sparse container).
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weight of each row; a weight of 0 removes the row.
+        relevance : {array-like, sparse matrix} of shape (n_samples, n_labels), default=None
+            How much each label of a row counts as its positive, from 0 (exclusive) upwards; zero where y
+            is. Multiplies the cost of the positive; a node has the sum of a row's labels below it, see
+            ``relevance_norm``. None: ones.
 
         Returns
         -------
@@ -87,8 +92,8 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         Raises
         ------
         ValueError
-            If X or y is malformed, their rows differ in number, y has no positive, or the label tree
-            does not match y. An earlier fit stays usable.
+            If X, y or relevance is malformed, their rows differ in number, y has no positive, or the label
+            tree does not match y. An earlier fit stays usable.
         """
         validate_estimator_params(self)
         X_in = X
@@ -100,12 +105,15 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             X = X.copy()
             X.sum_duplicates()  # the solver takes the norms of rows from their entries
         Y, classes, form = encode_targets(y, X.shape[0])
+        if relevance is not None:
+            relevance = check_relevance(relevance, Y)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
             used = np.flatnonzero(sample_weight)
             if used.size == 0:
                 raise ValueError("sample_weight must be positive for at least one row, got only zeros.")
             X, Y, sample_weight = X[used], Y[used], sample_weight[used]
+            relevance = None if relevance is None else relevance[used]
             if Y.nnz == 0:
                 raise ValueError("sample_weight must be positive for at least one row with a label.")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -116,6 +124,9 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             indexer = self._fit_indexer(X, Y, sample_weight, seed, progress)
         X = sp.csr_array(X)
         tree, positives = self._refine_tree(X, Y, indexer, sample_weight, seed, progress)
+        if relevance is not None or self.relevance_norm is not None:
+            relevance = Y if relevance is None else relevance
+            positives = weigh_positives(tree, positives, relevance, self.relevance_norm)
         weights, n_iter = self._train_levels(X, tree, positives, sample_weight, seed, progress)
 
         search = BeamSearch(tree, weights)
@@ -234,7 +245,11 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         schemes = resolve_negative_sampling(self.negative_sampling, tree.n_levels)
         width = min(self.beam_width, max(tree.n_nodes))
         for t, scheme in enumerate(schemes[:n_levels], start=1):
-            rows = training_rows(scheme, t, positives[t - 1], lambda: trainer.match(width))
+            parents = positives[t - 1]
+            parents = sp.csr_array(  # without their relevance
+                (np.ones_like(parents.data), parents.indices, parents.indptr), shape=parents.shape
+            )
+            rows = training_rows(scheme, t, parents, lambda: trainer.match(width))
             positive = positives[t]
             if t == tree.n_levels and tree.has_overlap:
                 positive = positives_among(positive, rows, tree)

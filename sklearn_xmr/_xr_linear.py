@@ -6,6 +6,7 @@ from typing import ClassVar
 from sklearn_xmr._base import BaseXMRClassifier
 from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
 from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
+from sklearn_xmr.ranking._relevance import NORMS
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
 from sklearn_xmr.utils._validation import MAX_INT32
@@ -40,6 +41,12 @@ class XRLinearClassifier(BaseXMRClassifier):
         Inverse regularisation strength, multiplying the sum of losses.
     positive_weight, negative_weight : float, default=1.0
         Multiply C for a node's positive and negative rows.
+    relevance_norm : {"l1", "l2", "max"} or None, default=None
+        Norm that the costs of a row's positive nodes get on each tree level. The cost of a node is the sum
+        of the row's ``relevance`` below it, or the number of its labels there where `fit` gets none. With
+        ``"l1"`` each row has the same total weight, so rows with many labels no longer outweigh others;
+        raise ``positive_weight`` beside it, to 4, say. None: costs as they are, all 1 without
+        ``relevance``.
     bias : float, default=1.0
         Value of the constant feature whose weight is the intercept; it is regularised like any other.
         0 fits no intercept.
@@ -151,6 +158,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         "C": [Interval(Real, 0, None, closed="neither")],
         "positive_weight": [Interval(Real, 0, None, closed="neither")],
         "negative_weight": [Interval(Real, 0, None, closed="neither")],
+        "relevance_norm": [StrOptions(set(NORMS)), None],
         "bias": [Interval(Real, 0, None, closed="left")],
         "negative_sampling": [str, list, tuple],
         "negative_cv": [Interval(Integral, 2, None, closed="left"), None],
@@ -175,6 +183,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         C=1.0,
         positive_weight=1.0,
         negative_weight=1.0,
+        relevance_norm=None,
         bias=1.0,
         negative_sampling="tfn",
         negative_cv=None,
@@ -195,6 +204,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         self.C = C
         self.positive_weight = positive_weight
         self.negative_weight = negative_weight
+        self.relevance_norm = relevance_norm
         self.bias = bias
         self.negative_sampling = negative_sampling
         self.negative_cv = negative_cv

@@ -59,6 +59,7 @@ typedef struct {
     void *weights;      /* (n_features + 1, 16) float32 or float64 */
     void *alpha;        /* (n_rows, 16) */
     uint16_t *positive; /* (n_rows) the lanes whose label the row has */
+    void *relevance;    /* (n_rows, 16) factor of a positive's cost, of use where it is one; NULL: ones */
     int32_t *order;     /* (n_rows) the first n_active have a coordinate that may move */
     int64_t n_active;
     uint64_t random;

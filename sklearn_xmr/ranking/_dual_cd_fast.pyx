@@ -60,6 +60,7 @@ cdef extern from "_dual_cd.h" nogil:
         void* weights
         void* alpha
         uint16_t* positive
+        void* relevance
         int32_t* order
         uint64_t random
         int n_iter[16]
@@ -82,6 +83,7 @@ cdef struct Level:
     const uint8_t* members       # parallel to rows; NULL: all ones
     const int64_t* positive_ptr  # positive rows of each child
     const int32_t* positives
+    const float* relevance       # parallel to positives; NULL: all ones
     const int32_t* child_order   # children in the order of their tasks
     const int64_t* child_ptr     # first child of each parent
 
@@ -134,7 +136,7 @@ cdef struct Buffer:
 cdef struct Scratch:
     int32_t* feature_map  # global feature -> local, -1 elsewhere
     int32_t* row_map      # global row -> local, -1 elsewhere
-    Buffer rows, entries, sq_norms, features, member, positive, order, alpha, weights
+    Buffer rows, entries, sq_norms, features, member, positive, relevance, order, alpha, weights
     Buffer sort, found, counts
     int64_t n_found
     const int32_t* local_features  # of the current task; NULL: those of X
@@ -163,6 +165,7 @@ cdef void free_scratch(Scratch* s) noexcept nogil:
     free(s.features.base)
     free(s.member.base)
     free(s.positive.base)
+    free(s.relevance.base)
     free(s.order.base)
     free(s.alpha.base)
     free(s.weights.base)
@@ -365,14 +368,19 @@ cdef int write_block(const xmr_problem* p, Scratch* s, Block* block) noexcept no
 
 
 cdef void mark_positives(
-    const Level* level, int32_t child, int lane, bint positive, Scratch* s,
+    const Level* level, int32_t child, int lane, bint positive, bint is_double, Scratch* s,
 ) noexcept nogil:
-    """Set or clear a lane's bit in the rows that have its label."""
+    """Set or clear a lane's bit in the rows that have its label, and set their relevance."""
     cdef uint16_t* marks = <uint16_t*> s.positive.data
     cdef int64_t i
     cdef int32_t row
     for i in range(level.positive_ptr[child], level.positive_ptr[child + 1]):
         row = s.row_map[level.positives[i]]
+        if positive and level.relevance != NULL:
+            if is_double:
+                (<double*> s.relevance.data)[row * XMR_LANES + lane] = level.relevance[i]
+            else:
+                (<float*> s.relevance.data)[row * XMR_LANES + lane] = level.relevance[i]
         if positive:
             marks[row] |= <uint16_t> (1 << lane)
         else:
@@ -403,6 +411,12 @@ cdef int run_task(
             or reserve(&s.alpha, (p.n_rows + 1) * XMR_LANES * real_size)
             or reserve(&s.weights, (p.n_features + 1) * XMR_LANES * real_size)):
         return -1
+    lanes.relevance = NULL
+    if level.relevance != NULL:
+        if reserve(&s.relevance, (p.n_rows + 1) * XMR_LANES * real_size):
+            return -1
+        memset(s.relevance.data, 0, (p.n_rows + 1) * XMR_LANES * real_size)
+        lanes.relevance = s.relevance.data
     lanes.weights = s.weights.data
     lanes.alpha = s.alpha.data
     lanes.positive = <uint16_t*> s.positive.data
@@ -432,7 +446,7 @@ cdef int run_task(
             if free_lanes >> k & 1 and n_loaded < task.n_children:
                 children[k] = level.child_order[task.first + n_loaded]
                 slots[k] = <int32_t> (children[k] - level.child_ptr[task.parent])
-                mark_positives(level, children[k], k, True, s)
+                mark_positives(level, children[k], k, True, settings.is_double, s)
                 fresh |= 1u << k
                 n_loaded += 1
         if fresh:
@@ -454,7 +468,7 @@ cdef int run_task(
                 else:
                     intercept = (<float*> lanes.weights)[p.n_features * XMR_LANES + k]
                 intercepts[children[k]] = <float> (settings.bias * intercept)
-                mark_positives(level, children[k], k, False, s)
+                mark_positives(level, children[k], k, False, settings.is_double, s)
         free_lanes |= finished
     n_unconverged[0] += unconverged
     forget_rows(level, task.parent, s)
@@ -500,7 +514,8 @@ def solve_label_tree(
     row_cost : (n_samples,) or None
         Positive weight of each row.
     levels : list of tuple
-        For each level (row_ptr, rows, members or None, positive_ptr, positives, child_order, child_ptr).
+        For each level (row_ptr, rows, members or None, positive_ptr, positives, relevance or None,
+        child_order, child_ptr).
     task_level, task_parent, task_first, task_size : (n_tasks,)
         Tasks by level, then parent, then position in `child_order`.
     task_order : (n_tasks,)
@@ -535,6 +550,7 @@ def solve_label_tree(
     cdef int32_t* n_unconverged_p = &n_unconverged[0]
     cdef float[::1] intercept_view
     cdef const uint8_t[::1] member_view
+    cdef const float[::1] relevance_view
     cdef int failure = 0
     cdef int* failed = &failure  # through a pointer: an assigned variable is private to its thread
     cdef Scratch* scratch
@@ -564,7 +580,7 @@ def solve_label_tree(
             raise MemoryError
         all_intercepts = []
         for i in range(n_levels):
-            row_ptr, rows, members, positive_ptr, positives, child_order, child_ptr = levels[i]
+            row_ptr, rows, members, positive_ptr, positives, relevance, child_order, child_ptr = levels[i]
             level_table[i].row_ptr = pointer64(row_ptr)
             level_table[i].rows = pointer32(rows)
             if members is not None and len(members):
@@ -572,6 +588,9 @@ def solve_label_tree(
                 level_table[i].members = &member_view[0]
             level_table[i].positive_ptr = pointer64(positive_ptr)
             level_table[i].positives = pointer32(positives)
+            if relevance is not None and len(relevance):
+                relevance_view = relevance
+                level_table[i].relevance = &relevance_view[0]
             level_table[i].child_order = pointer32(child_order)
             level_table[i].child_ptr = pointer64(child_ptr)
             # nodes that no task trains have no positive row: they are never reached
@@ -607,12 +626,12 @@ def solve_label_tree(
         chunks = []
         first_task = np.searchsorted(task_level, np.arange(n_levels + 1))
         for i in range(n_levels):
-            n_parents = len(levels[i][6]) - 1
+            n_parents = len(levels[i][7]) - 1
             parents = np.asarray(task_parent)[first_task[i]:first_task[i + 1]]
             task_ptr = first_task[i] + np.searchsorted(parents, np.arange(n_parents + 1))
-            dtype = np.dtype(slot_dtype(np.diff(levels[i][6]).max()))
+            dtype = np.dtype(slot_dtype(np.diff(levels[i][7]).max()))
             chunk_ptr, features, entry_ptr, entry_rows, slots, values = assemble_chunks(
-                blocks, task_ptr.astype(np.int64), levels[i][6], dtype.itemsize, n_threads)
+                blocks, task_ptr.astype(np.int64), levels[i][7], dtype.itemsize, n_threads)
             chunks.append(
                 (chunk_ptr, features, entry_ptr, entry_rows, slots.view(dtype), values, all_intercepts[i]))
         return chunks, int(np.max(n_iter)), int(np.sum(n_unconverged))

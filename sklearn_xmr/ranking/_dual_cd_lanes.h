@@ -109,6 +109,13 @@ INLINE void FN(axpy)(const xmr_problem *p, REAL *W, const xmr_row *row, const V 
     }
 }
 
+/* Costs of a row's positives, lane by lane. */
+INLINE V FN(positive_cost)(const xmr_problem *p, const xmr_lanes *s, int64_t r, int v) {
+    V cost = FN(splat)((REAL)(p->cost_positive * p->rows[r].cost));
+    if (s->relevance) cost *= ((const V *)((const REAL *)s->relevance + r * XMR_LANES))[v];
+    return cost;
+}
+
 /* Bring the marked coordinates of the given lanes back. */
 static void FN(restore)(const xmr_problem *p, xmr_lanes *s, unsigned lanes) {
     M mask[NV];
@@ -119,8 +126,7 @@ static void FN(restore)(const xmr_problem *p, xmr_lanes *s, unsigned lanes) {
         M positive[NV];
         FN(expand)(s->positive[r], positive);
         EACH(v) {
-            V upper = FN(select)(positive[v], FN(splat)(p->cost_positive * cost),
-                                 FN(splat)(p->cost_negative * cost));
+            V upper = FN(select)(positive[v], FN(positive_cost)(p, s, r, v), FN(splat)(p->cost_negative * cost));
             a[v] = FN(select)(mask[v] & (a[v] == AT_ZERO), (V){0}, a[v]);
             a[v] = FN(select)(mask[v] & (a[v] == AT_UPPER), upper, a[v]);
         }
@@ -217,6 +223,12 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             FN(expand)(positive, pos);
             EACH(v) {
                 y[v] = FN(select)(pos[v], FN(splat)(1), y[v]);
+                if (ws->relevance && !is_hinge) { /* 1 / Q_ii and D_ii differ from lane to lane */
+                    V d = (REAL)0.5 / FN(positive_cost)(p, ws, r, v);
+                    step[v] = FN(select)(pos[v], 1 / ((REAL)p->sq_norms[r] + d), step[v]);
+                    diagonal[v] = FN(select)(pos[v], d, diagonal[v]);
+                    continue;
+                }
                 step[v] = FN(select)(pos[v], FN(splat)(row->step_pos), step[v]);
                 diagonal[v] = FN(select)(pos[v], FN(splat)(d_pos * inv_cost), diagonal[v]);
             }
@@ -232,7 +244,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             next = FN(select)(next < 0, (V){0}, next);
             V marked = FN(splat)(AT_ZERO);
             if (is_hinge) {
-                V u = FN(select)(y[v] > 0, FN(splat)(p->cost_positive), FN(splat)(p->cost_negative)) * row->cost;
+                V u = FN(select)(y[v] > 0, FN(positive_cost)(p, ws, r, v), FN(splat)(p->cost_negative * row->cost));
                 M at_upper = av >= u;
                 M shrink_upper = active[v] & at_upper & (gradient < lower_bound[v]);
                 projected = FN(select)(at_upper & (gradient < 0), (V){0}, projected);
@@ -288,6 +300,11 @@ static REAL FN(log_loss_step)(REAL a, REAL upper, REAL q, REAL margin, REAL inne
     return flip ? upper - z : z;
 }
 
+static REAL FN(cost)(const xmr_problem *p, const xmr_lanes *s, int64_t r, int k) {
+    if (s->positive[r] >> k & 1) return FN(positive_cost)(p, s, r, k / PER_V)[k % PER_V];
+    return (REAL)p->cost_negative * p->rows[r].cost;
+}
+
 /* One pass of logistic loss over all rows. */
 static void FN(log_loss_pass)(const xmr_problem *p, xmr_lanes *ws) {
     REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
@@ -303,14 +320,14 @@ static void FN(log_loss_pass)(const xmr_problem *p, xmr_lanes *ws) {
             delta[v] = (V){0};
         }
         FN(dot)(p, W, row, z);
-        REAL cost = row->cost, q = (REAL)p->sq_norms[r];
+        REAL q = (REAL)p->sq_norms[r];
         for (unsigned lanes = ws->live; lanes; lanes &= lanes - 1) {
             int k = __builtin_ctz(lanes);
             REAL *a = alpha + (size_t)r * XMR_LANES + k;
             if (*a == DROPPED) continue;
             int positive = ws->positive[r] >> k & 1;
             REAL y = positive ? 1 : -1;
-            REAL upper = (REAL)(positive ? p->cost_positive : p->cost_negative) * cost;
+            REAL upper = FN(cost)(p, ws, r, k);
             REAL gradient, margin = y * z[k / PER_V][k % PER_V];
             REAL next = FN(log_loss_step)(*a, upper, q, margin, inner_tol, &gradient);
             if (!(fabs(gradient) <= ws->pg_max[k])) ws->pg_max[k] = fabs(gradient);
@@ -328,7 +345,7 @@ static void FN(start_log_loss)(const xmr_problem *p, xmr_lanes *s, unsigned lane
         REAL *a = (REAL *)s->alpha + r * XMR_LANES;
         for (unsigned left = lanes; left; left &= left - 1) {
             int k = __builtin_ctz(left);
-            REAL upper = (REAL)(s->positive[r] >> k & 1 ? p->cost_positive : p->cost_negative) * p->rows[r].cost;
+            REAL upper = FN(cost)(p, s, r, k);
             REAL start = (REAL)0.001 * upper;
             if (a[k] != DROPPED) a[k] = start < (REAL)1e-8 ? start : (REAL)1e-8;
         }

@@ -36,8 +36,11 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
     ValueError
         If ``coef_`` has not one entry per feature, ``intercept_`` not one, or they are not finite.
     """
-    if sample_weight is not None and not has_fit_parameter(estimator, "sample_weight"):
-        raise TypeError(f"ranker {estimator!r} does not take sample_weight, but fit received one.")
+    weighted = sample_weight is not None or any(np.any(problem.positives.data != 1) for problem in problems)
+    if weighted and not has_fit_parameter(estimator, "sample_weight"):
+        raise TypeError(
+            f"ranker {estimator!r} does not take sample_weight, but rows or positives have weights."
+        )
     weights = []
     for problem in problems:
         rows = sp.csc_array(problem.rows)
@@ -47,13 +50,19 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
             span = slice(rows.indptr[parent], rows.indptr[parent + 1])
             members, flags = rows.indices[span], rows.data[span]
             for child in range(problem.child_ptr[parent], problem.child_ptr[parent + 1]):
-                positive = positives.indices[positives.indptr[child] : positives.indptr[child + 1]]
+                entries = slice(positives.indptr[child], positives.indptr[child + 1])
+                positive = positives.indices[entries]
                 y = np.isin(members, positive)
                 used = y | (flags == 1)
+                weight = None
+                if weighted:
+                    weight = np.ones(X.shape[0])
+                    weight[positive] = positives.data[entries]
+                    weight = (weight if sample_weight is None else weight * sample_weight)[members[used]]
                 coef = np.zeros(X.shape[1])
                 if y.any():
                     coef, intercepts[child] = _fit_node(
-                        estimator, X, members[used], y[used].astype(int), sample_weight
+                        estimator, X[members[used]], y[used].astype(int), weight
                     )
                 coef = np.where(np.abs(coef) >= weight_threshold, coef, 0)
                 columns.append(sp.csc_array(coef.reshape(-1, 1)))
@@ -62,14 +71,14 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
     return weights
 
 
-def _fit_node(estimator, X, rows, y, sample_weight):
+def _fit_node(estimator, X, y, sample_weight):
     if y.all():
         return np.zeros(X.shape[1]), 1.0
     model = clone(estimator)
     if sample_weight is None:
-        model.fit(X[rows], y)
+        model.fit(X, y)
     else:
-        model.fit(X[rows], y, sample_weight=sample_weight[rows])
+        model.fit(X, y, sample_weight=sample_weight)
     if not hasattr(model, "coef_"):
         raise TypeError(f"ranker must be a linear classifier with coef_ after fit, got {estimator!r}.")
     # a linear SVC that was fitted on sparse X has a sparse coef_

@@ -40,7 +40,7 @@ class LevelProblem:
     child_ptr : ndarray of shape (n_parents + 1,), dtype int64
         Children of each parent.
     positives : csr_array of shape (n_samples, n_children)
-        Rows that are positive for each child.
+        Rows that are positive for each child; the values, positive, multiply the cost of that.
     rows : csr_array of shape (n_samples, n_parents)
         Rows that train each parent's children. Must contain the parent's positives. A stored 1 makes
         the row a negative of the children it is not positive for; a stored 2 restricts it to being a
@@ -59,8 +59,8 @@ def fit_linear_rankers(
     """Solve every node's one-vs-rest problem.
 
     Minimises  1/2 |w|^2 + C sum_i s_i v_i loss(y_i w.x_i)  for each node, where v_i is `positive_weight`
-    or `negative_weight`, s_i the sample weight, and x_i ends in the constant feature `bias`, whose weight
-    is regularised like the others (Hsieh et al., ICML 2008).
+    times the value in `positives`, or `negative_weight`, s_i the sample weight, and x_i ends in the constant
+    feature `bias`, whose weight is regularised like the others (Hsieh et al., ICML 2008).
 
     Parameters
     ----------
@@ -105,11 +105,15 @@ def fit_linear_rankers(
         row_ptr, rows = as_kernel_csc(by_parent)
         flags = by_parent.data
         members = None if np.all(flags == 1) else (flags == 1).astype(np.uint8)
-        positive_ptr, positives = as_kernel_csc(problem.positives)
+        by_child = sp.csc_array(problem.positives)
+        positive_ptr, positives = as_kernel_csc(by_child)
+        relevance = None if np.all(by_child.data == 1) else by_child.data.astype(np.float32, copy=False)
         order, starts, sizes, parents = _tasks_of_level(
             problem.child_ptr, np.diff(positive_ptr), np.diff(row_ptr)
         )
-        levels.append((row_ptr, rows, members, positive_ptr, positives, order, problem.child_ptr))
+        levels.append(
+            (row_ptr, rows, members, positive_ptr, positives, relevance, order, problem.child_ptr)
+        )
         tasks.append((np.full(starts.size, t), parents, starts, sizes))
         costs.append(np.diff(row_ptr)[parents] * -(-sizes // 16))
     level, parent, first, size = map(np.concatenate, zip(*tasks, strict=True))

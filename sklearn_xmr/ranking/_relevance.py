@@ -1,0 +1,90 @@
+"""Positives that count more or less than others."""
+
+import numpy as np
+import scipy.sparse as sp
+
+NORMS = ("l1", "l2", "max")
+
+
+def check_relevance(relevance, Y):
+    """Weights of the positives in the order of Y's entries.
+
+    Parameters
+    ----------
+    relevance : {array-like, sparse matrix} of shape (n_samples, n_labels)
+    Y : csr_array of shape (n_samples, n_labels)
+        Canonical, of ones.
+
+    Returns
+    -------
+    relevance : csr_array of shape (n_samples, n_labels), dtype float32
+
+    Raises
+    ------
+    ValueError
+        If relevance has another shape than Y, is not finite, or is not positive exactly where Y is 1.
+    """
+    relevance = sp.csr_array(relevance, copy=True)
+    if relevance.shape != Y.shape:
+        raise ValueError(
+            f"relevance must have a row per sample and a column per label, {Y.shape}, "
+            f"got {relevance.shape}."
+        )
+    relevance.sum_duplicates()
+    relevance.eliminate_zeros()
+    values = np.asarray(relevance.data, dtype=np.float32)
+    if not np.all(np.isfinite(values)):
+        raise ValueError("relevance must be finite and within the range of float32, got NaN or infinity.")
+    same_pattern = np.array_equal(relevance.indptr, Y.indptr) and np.array_equal(
+        relevance.indices, Y.indices
+    )
+    if not same_pattern or np.any(values <= 0):
+        raise ValueError("relevance must be positive where y is 1 and zero elsewhere.")
+    return sp.csr_array((values, Y.indices, Y.indptr), shape=Y.shape)
+
+
+def weigh_positives(tree, positives, relevance, norm):
+    """Lift the weights of positives up the tree and normalise them level by level.
+
+    A node has the sum of the weights of a row's labels below it, R_{t-1} = R_t C_t, from the values that
+    were given; each level is then normalised on its own ("induce" of PECOS).
+
+    Parameters
+    ----------
+    tree : LabelTree
+    positives : list of csr_array of shape (n_samples, n_nodes[t])
+        For t = 0, ..., n_levels. Which rows are positive for which nodes.
+    relevance : csr_array of shape (n_samples, n_labels)
+        Positive where a row has a label.
+    norm : {"l1", "l2", "max"} or None
+        Which norm of each row of a level becomes 1.
+
+    Returns
+    -------
+    weighted : list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
+        The patterns of `positives` with weights.
+    """
+    lifted = sp.csr_array(relevance[:, tree.slot_labels])
+    weighted = []
+    for t in range(tree.n_levels, 0, -1):
+        lifted.sum_duplicates()
+        weighted.append(_normalize(sp.csr_array(lifted.multiply(positives[t] != 0)), norm))
+        lifted = sp.csr_array(
+            (lifted.data, tree.parent_of(t)[lifted.indices], lifted.indptr.copy()),
+            shape=(lifted.shape[0], tree.n_nodes[t - 1]),
+        )
+    return [positives[0], *reversed(weighted)]
+
+
+def _normalize(weights, norm):
+    weights = weights.astype(np.float64)
+    if norm is not None:
+        row = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+        size = np.zeros(weights.shape[0])
+        if norm == "max":
+            np.maximum.at(size, row, weights.data)
+        else:
+            np.add.at(size, row, weights.data if norm == "l1" else weights.data**2)
+        weights.data /= (np.sqrt(size) if norm == "l2" else size)[row]
+    weights.sort_indices()
+    return weights.astype(np.float32)
