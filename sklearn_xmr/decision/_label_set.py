@@ -80,7 +80,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
 
     References
     ----------
-    .. [1] Y. Yang, "A study of thresholding strategies for text categorization", SIGIR 2001.
+    .. [1] Yiming Yang, "A study of thresholding strategies for text categorization", SIGIR 2001.
     .. [2] N. Ye, K. M. A. Chai, W. S. Lee, H. L. Chieu, "Optimizing F-measure: a tale of two approaches",
        ICML 2012.
     .. [3] Y.-J. Lin, C.-J. Lin, "On the thresholding strategy for infrequent labels in multi-label

@@ -307,6 +307,16 @@ def test_arguments_of_fit_reach_every_fit_of_the_estimator(data):
     assert Noting.seen == [(150, 150, "n"), (150, 150, "n"), (300, 300, "n")]
 
 
+def test_relevance_is_cut_into_folds(data):
+    X, Y = data[0], data[1]
+    relevance = Y.astype(np.float32) * np.linspace(0.5, 3, 300)[:, None]
+    model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2)
+    model.fit(X, Y, relevance=sp.csr_array(relevance))
+    alone = XRLinearClassifier(random_state=0).fit(X, Y, relevance=sp.csr_array(relevance))
+    np.testing.assert_array_equal(model.predict_topk(X)[1], alone.predict_topk(X)[1])
+    assert not np.array_equal(model.thresholds_, clone(model).fit(X, Y).thresholds_)
+
+
 def test_a_failed_fit_changes_nothing(data, ranker):
     model = LabelSetClassifier(ranker, cv="prefit").fit(data[2], data[3])
     before = model.thresholds_
