@@ -21,6 +21,8 @@ class Contender(NamedTuple):
 OURS = "ours"
 LIBRARIES = {
     OURS: Contender("sklearn-xmr", "ours", "sklearn_xmr"),
+    "ours_wide": Contender("sklearn-xmr, 256-ary", "ours", "sklearn_xmr", ("branching_factor=256",)),
+    "ours_flat": Contender("sklearn-xmr, flat", "ours", "sklearn_xmr", ("flat=1",)),
     "pecos": Contender("libpecos", "pecos", "pecos"),
     "omikuji": Contender("omikuji, 1 tree", "omikuji", "omikuji", ("trees=1",)),
     "omikuji3": Contender("omikuji, 3 trees", "omikuji", "omikuji", ("trees=3",)),

@@ -1,4 +1,4 @@
-"""sklearn-xmr: XRLinearClassifier with its defaults."""
+"""sklearn-xmr: XRLinearClassifier with its defaults, a wider tree or none (exact one-vs-rest)."""
 
 from benchmarks.versus.worker import BEAM_WIDTH, K, Library, main
 
@@ -9,12 +9,23 @@ class Ours(Library):
     def __init__(self, threads, options):
         super().__init__(threads, options)
         # imported here: its code is part of neither the fit's memory nor the model's
-        from sklearn_xmr import XRLinearClassifier
+        from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier
 
-        self.classifier = XRLinearClassifier
+        self.classifier, self.indexer, self.tree = XRLinearClassifier, HierarchicalKMeans, LabelTree
+
+    def refuses(self, n_features, n_labels):
+        max_labels = int(self.options.get("max_labels", 5000))
+        if "flat" in self.options and n_labels > max_labels:
+            return f"{n_labels} labels, at most {max_labels} for one-vs-rest (--ovr-max-labels)"
+        return None
 
     def train(self, X, Y):
-        return self.classifier(beam_width=BEAM_WIDTH, random_state=0).fit(X, Y)
+        indexer = None
+        if "flat" in self.options:
+            indexer = self.tree.flat(Y.shape[1])
+        elif "branching_factor" in self.options:
+            indexer = self.indexer(branching_factor=int(self.options["branching_factor"]))
+        return self.classifier(indexer=indexer, beam_width=BEAM_WIDTH, random_state=0).fit(X, Y)
 
     def save(self, model, path):
         import joblib

@@ -59,8 +59,8 @@ def fit_linear_rankers(
     """Solve every node's one-vs-rest problem.
 
     Minimises  1/2 |w|^2 + C sum_i s_i v_i loss(y_i w.x_i)  for each node, where v_i is `positive_weight`
-    times the value in `positives`, or `negative_weight`, s_i the sample weight, and x_i ends in the constant
-    feature `bias`, whose weight is regularised like the others (Hsieh et al., ICML 2008).
+    times the value in `positives`, or `negative_weight`, s_i the sample weight, and x_i ends in the
+    constant feature `bias`, whose weight is regularised like the others (Hsieh et al., ICML 2008).
 
     Parameters
     ----------
