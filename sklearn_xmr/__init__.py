@@ -19,6 +19,7 @@ _PUBLIC = {
     "PIFA": "label_embedding",
     "PII": "label_embedding",
     "XRLinearClassifier": "_xr_linear",
+    "XRTransformerClassifier": "_xr_transformer",
     "show_versions": "utils._show_versions",
 }
 _SUBPACKAGES = ("datasets", "indexing", "label_embedding", "metrics")
@@ -31,6 +32,7 @@ __all__ = [
     "LabelTextEmbedding",
     "LabelTree",
     "XRLinearClassifier",
+    "XRTransformerClassifier",
     "datasets",
     "indexing",
     "label_embedding",

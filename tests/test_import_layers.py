@@ -1,6 +1,7 @@
 """The import rule of the package, read from the source files (Python and Cython).
 
     utils <- _label_tree <- {label_embedding, indexing, matching, ranking} <- _base, _xr_linear
+    utils <- _torch <- _fine_tuning, _text_base, _xr_transformer
 
 The four steps never import each other; metrics and datasets use utils alone.
 """
@@ -25,6 +26,7 @@ ALLOWED = {
     **{step: {"utils", "_label_tree"} for step in STEPS},
     "metrics": {"utils"},
     "datasets": {"utils"},
+    "_torch": {"utils"},
 }
 #: Packages that cost much to import, or are optional: only inside functions.
 HEAVY = {"torch", "transformers", "matplotlib"}
@@ -109,7 +111,14 @@ def test_import_rule(path):
 def test_every_layer_is_there():
     layers = {layer_of(module_name(path)) for path in FILES}
     assert set(ALLOWED) <= layers
-    assert layers - set(ALLOWED) == {"", "_base", "_xr_linear"}
+    assert layers - set(ALLOWED) == {
+        "",
+        "_base",
+        "_fine_tuning",
+        "_text_base",
+        "_xr_linear",
+        "_xr_transformer",
+    }
 
 
 @pytest.mark.parametrize(
