@@ -1,8 +1,8 @@
 # Each target stands alone: it makes the virtual environment it needs and installs into it.
 PYTHON ?= python3
 VENV ?= .venv
-PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
-SOURCES = pyproject.toml setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES = pyproject.toml constraints.txt setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
 .PHONY: demo test lint format bench clean
 
@@ -37,7 +37,7 @@ $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/bin/python $(SOURCES)
-	$(PIP) -e ".[test]"
+	$(PIP) -e ".[test,transformer]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/bin/python $(SOURCES)

@@ -1,0 +1,160 @@
+"""What a text encoder adds to tf-idf, and what it costs.
+
+    python -m benchmarks.transformer DATA_FOLDER --encoder PATH [--runs linear frozen single multi] [...]
+
+DATA_FOLDER holds ``train.txt.gz`` and ``test.txt.gz`` (or ``train.head.txt.gz`` and ``test.head.txt.gz``), one
+text a line, with ``X_train.npz`` and ``X_test.npz`` (tf-idf), ``Y_train.npz`` and ``Y_test.npz``. Prints a Markdown
+table.
+"""
+
+import argparse
+import gzip
+import json
+import time
+from pathlib import Path
+
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+
+from benchmarks.machine import describe_machine, machine_line
+from benchmarks.tables import markdown_table
+from sklearn_xmr import XRLinearClassifier, XRTransformerClassifier
+from sklearn_xmr.metrics import precision_at_k
+
+HEADER = ["Model", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
+
+
+class ReadyFeatures(BaseEstimator):
+    """Vectorizer that hands out given features: the same tf-idf for every model.
+
+    Parameters
+    ----------
+    X_train, X_test : csr_array
+    """
+
+    def __init__(self, X_train, X_test):
+        self.X_train, self.X_test = X_train, X_test
+
+    def fit_transform(self, texts, y=None):
+        """Features of the training texts."""
+        return self.X_train
+
+    def fit(self, texts, y=None):
+        """Do nothing."""
+        return self
+
+    def transform(self, texts):
+        """Features of the test texts."""
+        return self.X_test
+
+    def __sklearn_clone__(self):
+        return self
+
+
+def read_texts(folder, part):
+    """Lines of a part, whole texts if they are there, else their heads."""
+    whole, head = folder / f"{part}.txt.gz", folder / f"{part}.head.txt.gz"
+    with gzip.open(whole if whole.exists() else head, "rt", encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file]
+
+
+def precisions(Y, ranking):
+    """P@1, P@3, P@5 in percent."""
+    return [f"{100 * precision_at_k(Y, ranking, k=k):.2f}" for k in (1, 3, 5)]
+
+
+def run_linear(data):
+    """The table row of tf-idf alone."""
+    start = time.perf_counter()
+    model = XRLinearClassifier(random_state=0).fit(data["X_train"], data["Y_train"])
+    fitted = time.perf_counter()
+    ranking = model.predict_topk(data["X_test"], k=5)
+    seconds = ["-", "-", f"{fitted - start:.1f}", f"{time.perf_counter() - fitted:.1f}"]
+    return ["tf-idf", *precisions(data["Y_test"], ranking), *seconds]
+
+
+def run_transformer(name, data, **settings):
+    """The table row of a setting, and how its levels went."""
+    vectorizer = ReadyFeatures(data["X_train"], data["X_test"])
+    model = XRTransformerClassifier(vectorizer=vectorizer, random_state=0, verbose=True).set_params(
+        **settings
+    )
+    model.fit(data["texts_train"], data["Y_train"])
+    start = time.perf_counter()
+    ranking = model.predict_topk(data["texts_test"], k=5)
+    seconds = [model.fit_seconds_[phase] for phase in ("fine_tuning", "encoding", "ranking")]
+    seconds.append(time.perf_counter() - start)
+    levels = ", ".join(
+        f"{level['n_nodes']} nodes: {level['step']} steps, {level['seconds']:.0f} s"
+        for level in model.history_
+    )
+    cells = [f"{value:.1f}" if value >= 0.05 else "-" for value in seconds]
+    return [name, *precisions(data["Y_test"], ranking), *cells], levels
+
+
+def main():
+    """Print the table, a line at a time while it is computed, and as a whole at the end."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--encoder", required=True, help="name or folder of a Hugging Face encoder")
+    parser.add_argument("--runs", nargs="+", default=["linear", "frozen", "single", "multi"])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--rows", type=int, default=None, help="train on the first so many rows")
+    parser.add_argument(
+        "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
+    )
+    parser.add_argument(
+        "--multi", type=json.loads, default={}, help="parameters of the multi-resolution run, JSON"
+    )
+    arguments = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    data = {f"texts_{part}": read_texts(arguments.data, part) for part in ("train", "test")}
+    for name in ("X_train", "X_test", "Y_train", "Y_test"):
+        data[name] = sp.csr_array(sp.load_npz(arguments.data / f"{name}.npz"))
+    for name in ("texts_train", "X_train", "Y_train"):
+        data[name] = data[name][: arguments.rows]
+    common = {
+        "encoder": arguments.encoder,
+        "precision": arguments.precision,
+        "max_length": arguments.max_length,
+    }
+    rows, notes = [], []
+
+    def add(row, levels=""):
+        rows.append(row)
+        print(" | ".join(row), levels, flush=True)
+        if levels:
+            notes.append(f"{row[0]}: {levels}")
+
+    if "linear" in arguments.runs:
+        add(run_linear(data))
+    if "frozen" in arguments.runs:
+        frozen = {**common, "fine_tuning": None}
+        add(
+            *run_transformer(
+                "frozen embeddings", {**data, "X_train": None, "X_test": None}, **frozen, vectorizer="drop"
+            )
+        )
+        for weight in (0.5, 1.0):
+            add(
+                *run_transformer(
+                    f"tf-idf + frozen, weight {weight:g}", data, **frozen, embedding_weight=weight
+                )
+            )
+    for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
+        if mode in arguments.runs:
+            add(
+                *run_transformer(
+                    f"tf-idf + {mode}-resolution", data, **common, fine_tuning=mode, **settings
+                )
+            )
+    print(markdown_table(HEADER, rows), *notes, machine_line(describe_machine()), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
