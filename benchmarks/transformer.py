@@ -2,9 +2,9 @@
 
     python -m benchmarks.transformer DATA_FOLDER --encoder PATH [--runs linear frozen single multi] [...]
 
-DATA_FOLDER holds ``train.txt.gz`` and ``test.txt.gz`` (or ``train.head.txt.gz`` and ``test.head.txt.gz``), one
-text a line, with ``X_train.npz`` and ``X_test.npz`` (tf-idf), ``Y_train.npz`` and ``Y_test.npz``. Prints a Markdown
-table.
+DATA_FOLDER holds ``train.txt.gz`` and ``test.txt.gz`` (or ``train.head.txt.gz`` and ``test.head.txt.gz``),
+one text a line, with ``X_train.npz`` and ``X_test.npz`` (tf-idf), ``Y_train.npz`` and ``Y_test.npz``.
+Prints a Markdown table.
 """
 
 import argparse

@@ -74,7 +74,7 @@ class Curriculum:
             One for each level: its nodes, steps, losses and seconds.
         """
         tensors, facts = saved or (None, {"number": 0, "history": []})
-        history, previous = facts["history"], None
+        history, previous = facts["history"], TrainedLevel(self, 0, None)
         for number in range(facts["number"], len(self.levels)):
             level = self.levels[number]
             rows = self._rows_of(number, previous) if tensors is None else _csr_of(tensors)
@@ -110,7 +110,7 @@ class Curriculum:
 
     def _rows_of(self, number, previous):
         """Which parents' children each row is scored on; see `training_rows`."""
-        if previous is None:
+        if number == 0:
             return training_rows("tfn", 1, self.n_samples, None, None)
         level = self.levels[number]
         pattern = _pattern(self.counts[level - 1])
@@ -119,7 +119,9 @@ class Curriculum:
     def _start(self, number, problem, previous):
         """Weights and biases that the scorers of a level start from."""
         bootstrap, rng = self.params.bootstrap, self._rng(1, number)
-        if previous is None or bootstrap == "random":
+        no_parents = number == 0 and bootstrap == "inherit"
+        # at one resolution the problems are as many as nodes, and each has all rows
+        if bootstrap == "random" or no_parents or self.params.fine_tuning == "single":
             return random_weights(int(problem.child_ptr[-1]), self.encoder.n_dims, rng)
         if bootstrap == "inherit":
             return inherited_weights(problem.child_ptr, *previous.head.arrays())
@@ -148,7 +150,16 @@ class Curriculum:
 
 
 class TrainedLevel:
-    """What a level takes from the one before: embeddings, scorers, a matcher."""
+    """What a level takes from the one before: embeddings, scorers, a matcher.
+
+    Parameters
+    ----------
+    curriculum : Curriculum
+    level : int
+        0 where nothing is trained yet.
+    head : CandidateHead or None
+        None for level 0.
+    """
 
     def __init__(self, curriculum, level, head):
         self.curriculum, self.level, self.head = curriculum, level, head

@@ -49,8 +49,9 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         step. None scores all.
     bootstrap : {"weighted_linear", "linear", "inherit", "random"}, default="weighted_linear"
         Where the scorers of a level start. ``"linear"``: the solution of their linear problems on the
-        embeddings of the level before; ``"weighted_linear"``: the same with positives weighted by
-        label counts; ``"inherit"``: their parents; ``"random"``. The first level starts at random.
+        present embeddings; ``"weighted_linear"``: the same with positives weighted by label counts;
+        ``"inherit"``: their parents, at random in the first level; ``"random"``. Not used where
+        `fine_tuning` is ``"single"``, which starts at random.
     loss : {"squared_hinge", "hinge", "cross_entropy"}, default="squared_hinge"
         Loss of a candidate; ``"cross_entropy"`` is the binary one.
     weighted_loss : bool, default=True

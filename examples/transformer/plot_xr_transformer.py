@@ -3,9 +3,10 @@ Train a text encoder down the label tree
 ========================================
 
 :class:`~sklearn_xmr.XRTransformerClassifier` fine-tunes a text encoder to tell the nodes of the label tree
-apart, level by level, and ranks on tf-idf and the encoder's embeddings side by side. In practice the encoder
-is a pretrained one, named by ``encoder="sentence-transformers/all-MiniLM-L6-v2"`` or a folder. Here a tiny one
-starts from random weights, so that nothing is downloaded and all that it knows it learns from the labels.
+apart, level by level, and ranks on tf-idf and the encoder's embeddings side by side. In practice the
+encoder is a pretrained one, named by ``encoder="sentence-transformers/all-MiniLM-L6-v2"`` or a folder. Here
+a tiny one starts from random weights, so that nothing is downloaded and all that it knows it learns from
+the labels.
 
 The texts are passages of the docstrings of NumPy, SciPy and scikit-learn; the labels of a passage are the
 function it describes and that function's See Also.
@@ -35,7 +36,7 @@ vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english", dtype=np.f
 linear = XRLinearClassifier(random_state=0).fit(vectorizer.fit_transform(texts_train), docs.Y[train])
 
 # %%
-# A WordPiece tokenizer and a BERT of two layers. Any pair of model and tokenizer of ``transformers`` will do.
+# A WordPiece tokenizer and a BERT of two layers. Any model and tokenizer of ``transformers`` will do.
 wordpiece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
 wordpiece.normalizer = normalizers.BertNormalizer()
 wordpiece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -80,8 +81,8 @@ for level in classifier.history_:
     print(f"{level['n_nodes']:5} nodes: {level['step']} steps, loss {first:.3f} to {last:.3f}")
 
 # %%
-# The encoder is small and has seen nothing but these passages, so it adds little to tf-idf. The user guide has
-# the numbers of a pretrained one.
+# The encoder is small and has seen nothing but these passages, so it adds little to tf-idf. The user guide
+# has the numbers of a pretrained one.
 rankings = {
     "tf-idf": linear.predict_topk(vectorizer.transform(texts_test), k=5),
     "tf-idf and embeddings": classifier.predict_topk(texts_test, k=5),
@@ -91,9 +92,9 @@ for name, ranking in rankings.items():
     print(f"{name}: P@1 {precisions[0]:.3f}, P@3 {precisions[1]:.3f}, P@5 {precisions[2]:.3f}")
 
 # %%
-# What it learnt shows in the embeddings of held-out passages. Modules were never a target; but functions that
-# share words and See Also share nodes of the tree, so they moved together. With ``fine_tuning=None`` the encoder
-# is taken as it is.
+# What it learnt shows in the embeddings of held-out passages. Modules were never a target; but functions
+# that share words and See Also share nodes of the tree, so they moved together. With ``fine_tuning=None``
+# the encoder is taken as it is.
 modules = [
     "numpy.linalg",
     "numpy.ma",

@@ -12,9 +12,9 @@ RANDOM_SCALE = 0.02
 
 
 def random_weights(n_nodes, n_dims, rng):
-    """Small random weights, biases of zero."""
+    """Small random weights, and biases of -1: for most rows most nodes are wrong."""
     weights = rng.normal(0, RANDOM_SCALE, (n_nodes, n_dims)).astype(np.float32)
-    return weights, np.zeros(n_nodes, dtype=np.float32)
+    return weights, np.full(n_nodes, -1, dtype=np.float32)
 
 
 def inherited_weights(child_ptr, weights, biases):

@@ -68,4 +68,4 @@ def test_random_weights():
     weights, biases = random_weights(300, 50, np.random.default_rng(0))
     assert weights.std() == pytest.approx(RANDOM_SCALE, rel=0.05)
     assert weights.dtype == biases.dtype == np.float32
-    assert not biases.any()
+    assert np.all(biases == -1)
