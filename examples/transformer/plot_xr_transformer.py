@@ -67,7 +67,7 @@ start = time.perf_counter()
 classifier = XRTransformerClassifier(
     (model, tokenizer),
     vectorizer=vectorizer,
-    n_epochs=[1.5, 1, 1],
+    n_epochs=1,
     batch_size=64,
     learning_rate=2e-3,
     max_length=40,
@@ -119,8 +119,8 @@ for ax, when, fitted in zip(axes, ["before", "after"], [untrained, classifier], 
     for module in modules:
         here = module_of_text[shown] == module
         ax.scatter(*points[here].T, s=14, alpha=0.7, label=module)
-    ax.set(title=f"{when} training: {alike:.0%} of neighbours in the same module", xticks=[], yticks=[])
-figure.suptitle("Embeddings of held-out passages")
+    ax.set(title=f"{when} training: {alike:.0%}", xticks=[], yticks=[])
+figure.suptitle("Embeddings of held-out passages: neighbours in the same module")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 # %%

@@ -8,6 +8,8 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
+from numpydoc.docscrape import ClassDoc
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
@@ -213,6 +215,19 @@ def test_verbose_logs(pair, task, caplog):
     assert "level 1 of 2, step 4 of 6: loss" in text
     assert ", validation" in text
     assert "ranking" in text
+
+
+def test_fitted_attributes_are_documented(pair, task):
+    model = fit(pair, task, fine_tuning=None)
+    documented = {entry.name for entry in ClassDoc(type(model))["Attributes"]}
+    assert documented == {name for name in vars(model) if name.endswith("_")}
+    assert set(model.fit_seconds_) == {"features", "fine_tuning", "encoding", "ranking"}
+
+
+def test_device(pair, task):
+    assert fit(pair, task, fine_tuning=None, device="cpu").encoder_.device == torch.device("cpu")
+    with pytest.raises(RuntimeError, match="abacus"):
+        fit(pair, task, device="abacus")
 
 
 # ---------------------------------------------------------------- interruption
