@@ -80,9 +80,10 @@ class TextEncoder:
             raise ValueError(
                 f"pooling='pooler' needs a model with a pooler, {type(model).__name__} has none."
             )
-        longest = min(
-            getattr(model.config, "max_position_embeddings", None) or np.inf, tokenizer.model_max_length
-        )
+        n_positions = (
+            getattr(model.config, "max_position_embeddings", None) or -1
+        )  # -1: no limit, as in XLNet
+        longest = min(n_positions if n_positions > 0 else np.inf, tokenizer.model_max_length)
         if max_length > longest:
             raise ValueError(f"max_length must be at most {longest} for this encoder, got {max_length}.")
         if tokenizer.pad_token_id is None:
@@ -111,7 +112,7 @@ class TextEncoder:
         tokens : TokenStore
         rows : ndarray of int
         forward : callable, default=None
-            Stands in for the model, such as its compiled form.
+            The model, or its compiled form.
         """
         ids, mask = (tensor.to(self.device) for tensor in tokens.pad(rows, self.tokenizer.pad_token_id))
         is_bfloat16 = self.precision == "bfloat16"

@@ -107,11 +107,10 @@ class LevelTraining:
 
     # ------------------------------------------------------------------ the loop
 
-    def run(self, look, forward=None):
+    def run(self, look):
         """Train to the end; `look(training)` is called every so many steps, and once at the end."""
         settings, model = self.settings, self.encoder.model
-        if settings.compile:
-            forward = torch.compile(model, dynamic=True)
+        forward = torch.compile(model, dynamic=True) if settings.compile else model
         if settings.gradient_checkpointing:
             _switch_checkpointing(model, "enable")
         devices = [self.encoder.device] if self.encoder.device.type == "cuda" else []
@@ -153,7 +152,7 @@ class LevelTraining:
         self.optimizer.zero_grad()
         return total
 
-    def _losses(self, rows, forward=None, max_candidates=None, rng=None):
+    def _losses(self, rows, forward, max_candidates=None, rng=None):
         """Loss of each row."""
         candidates, targets = map(torch.from_numpy, self.candidates(rows, max_candidates, rng))
         candidates, targets = candidates.to(self.encoder.device), targets.to(self.encoder.device)
@@ -204,7 +203,7 @@ class LevelTraining:
                 self.settings.batch_size,
                 np.random.default_rng(self.seed),
             )
-            losses = torch.cat([self._losses(batch) for batch in batches])
+            losses = torch.cat([self._losses(batch, self.encoder.model) for batch in batches])
         self.progress.validation_losses.append(float(losses.mean()))
         if self.progress.is_best():
             self.best = {name: tensor.clone() for name, tensor in self.weights().items()}

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from sklearn_xmr._torch._encoder import TextEncoder
 from sklearn_xmr._torch._tokens import batches_by_length
@@ -91,11 +92,41 @@ def test_folder_and_pair_agree(pair, folder):
     np.testing.assert_array_equal(load(str(folder)).embed(tokens), by_pair.embed(tokens))
 
 
-def test_the_pair_is_copied_and_a_head_left_out(pair):
-    from transformers import BertForSequenceClassification
+SMALL = {"vocab_size": 18, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+#: What each architecture calls its sizes; those of `SMALL` where it says nothing.
+ARCHITECTURES = {
+    "RobertaConfig": {**SMALL, "intermediate_size": 64, "max_position_embeddings": 34, "pad_token_id": 0},
+    "DistilBertConfig": {"vocab_size": 18, "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "DebertaV2Config": {
+        **SMALL, "intermediate_size": 64, "relative_attention": True, "position_buckets": 8,
+        "pos_att_type": ["p2c", "c2p"],
+    },
+    "XLNetConfig": {"vocab_size": 18, "d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
+    "ModernBertConfig": {**SMALL, "intermediate_size": 64, "pad_token_id": 0},
+    "ElectraConfig": {**SMALL, "embedding_size": 16, "intermediate_size": 64},
+    "MPNetConfig": {**SMALL, "intermediate_size": 64, "pad_token_id": 0, "max_position_embeddings": 34},
+}  # fmt: skip
 
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_architectures(pair, name):
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(getattr(transformers, name)(**ARCHITECTURES[name]))
+    encoder = load((model, pair[1]))
+    tokens = encoder.tokenize(TEXTS)
+    found = encoder.embed(tokens)
+    assert found.shape == (5, encoder.n_dims) == (5, 32)
+    for i, text in enumerate(TEXTS):  # padding changes nothing
+        alone = encoder.embed(encoder.tokenize([text]))[0]
+        np.testing.assert_allclose(found[i], alone, atol=1e-4)
+    encoder.model.train()
+    encoder.pooled(tokens, np.arange(3)).sum().backward()
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(encoder)).embed(tokens), found, atol=1e-6)
+
+
+def test_the_pair_is_copied_and_a_head_left_out(pair):
     assert load(pair).model is not pair[0]
-    with_head = BertForSequenceClassification(pair[0].config)
+    with_head = transformers.BertForSequenceClassification(pair[0].config)
     assert type(load((with_head, pair[1])).model) is type(pair[0])
 
 
