@@ -80,10 +80,10 @@ class TextEncoder:
             raise ValueError(
                 f"pooling='pooler' needs a model with a pooler, {type(model).__name__} has none."
             )
-        n_positions = (
-            getattr(model.config, "max_position_embeddings", None) or -1
-        )  # -1: no limit, as in XLNet
-        longest = min(n_positions if n_positions > 0 else np.inf, tokenizer.model_max_length)
+        longest = tokenizer.model_max_length
+        n_positions = getattr(model.config, "max_position_embeddings", None)
+        if n_positions is not None and n_positions > 0:  # XLNet, without a limit, says -1
+            longest = min(longest, n_positions)
         if max_length > longest:
             raise ValueError(f"max_length must be at most {longest} for this encoder, got {max_length}.")
         if tokenizer.pad_token_id is None:
