@@ -41,7 +41,7 @@ $(VENV)/.installed-test: $(VENV)/bin/python $(SOURCES)
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/bin/python $(SOURCES)
-	$(PIP) -e ".[dev]"
+	$(PIP) -e ".[dev,transformer]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
 $(VENV)/.installed-bench: $(VENV)/bin/python $(SOURCES)

@@ -55,7 +55,7 @@ class Checkpoint:
                     f"checkpoint_dir holds the checkpoint of a fit with other parameters or data "
                     f"({self.path}); delete it or choose another folder."
                 )
-            tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         return tensors, json.loads(metadata["facts"])
 
     def delete(self):
