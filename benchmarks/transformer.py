@@ -119,7 +119,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--rows", type=int, default=None, help="train on the first so many rows")
+    parser.add_argument("--rows", type=int, default=None, help="train on so many rows, drawn at random")
     parser.add_argument(
         "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
     )
@@ -134,8 +134,11 @@ def main():
     data = {f"texts_{part}": read_texts(arguments.data, part) for part in ("train", "test")}
     for name in ("X_train", "X_test", "Y_train", "Y_test"):
         data[name] = sp.csr_array(sp.load_npz(arguments.data / f"{name}.npz"))
-    for name in ("texts_train", "X_train", "Y_train"):
-        data[name] = data[name][: arguments.rows]
+    if arguments.rows is not None:
+        n_rows = len(data["texts_train"])
+        chosen = np.sort(np.random.default_rng(0).choice(n_rows, arguments.rows, replace=False))
+        data["texts_train"] = [data["texts_train"][i] for i in chosen]
+        data["X_train"], data["Y_train"] = data["X_train"][chosen], data["Y_train"][chosen]
     common = {
         "encoder": arguments.encoder,
         "precision": arguments.precision,

@@ -27,7 +27,7 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     settings = '{"n_epochs": 40, "learning_rate": 3e-3, "batch_size": 16}'
     arguments = [str(tmp_path), "--encoder", str(folder), "--threads", "1", "--max-length", "16",
-                 "--precision", "float32", "--single", settings]  # fmt: skip
+                 "--precision", "float32", "--rows", "95", "--single", settings]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
     import_module("benchmarks.transformer").main()
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
