@@ -64,10 +64,10 @@ def precisions(Y, ranking):
     return [f"{100 * precision_at_k(Y, ranking, k=k):.2f}" for k in (1, 3, 5)]
 
 
-def run_linear(name, X_train, X_test, data, encoding=("-", 0.0)):
+def run_linear(name, X_train, X_test, data, ranker, encoding=("-", 0.0)):
     """The table row of `XRLinearClassifier` on given features."""
     start = time.perf_counter()
-    model = XRLinearClassifier(random_state=0).fit(X_train, data["Y_train"])
+    model = XRLinearClassifier(random_state=0, **ranker).fit(X_train, data["Y_train"])
     fitted = time.perf_counter()
     ranking = model.predict_topk(X_test, k=5)
     seconds = time.perf_counter() - fitted + encoding[1]
@@ -75,7 +75,7 @@ def run_linear(name, X_train, X_test, data, encoding=("-", 0.0)):
     return [name, *precisions(data["Y_test"], ranking), *cells]
 
 
-def run_frozen(data, common):
+def run_frozen(data, ranker, common):
     """The rows of the encoder as it is: alone, and beside tf-idf in two weights."""
     model = XRTransformerClassifier(vectorizer="drop", fine_tuning=None, random_state=0, **common)
     embeddings, seconds = [], []
@@ -85,13 +85,13 @@ def run_frozen(data, common):
         embeddings.append(sp.csr_array(model.transform(data[f"texts_{part}"])))
         seconds.append(time.perf_counter() - start)
     encoding = (f"{seconds[0]:.1f}", seconds[1])
-    yield run_linear("frozen embeddings", *embeddings, data, encoding)
+    yield run_linear("frozen embeddings", *embeddings, data, ranker, encoding)
     for weight in (0.5, 1.0):
         joined = [
             sp.csr_array(sp.hstack([data[f"X_{part}"], np.float32(weight) * rows], format="csr"))
             for part, rows in zip(("train", "test"), embeddings, strict=True)
         ]
-        yield run_linear(f"tf-idf + frozen, weight {weight:g}", *joined, data, encoding)
+        yield run_linear(f"tf-idf + frozen, weight {weight:g}", *joined, data, ranker, encoding)
 
 
 def run_fine_tuned(name, data, **settings):
@@ -120,6 +120,8 @@ def main():
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--rows", type=int, default=None, help="train on so many rows, drawn at random")
+    parser.add_argument("--ranker", type=json.loads, default={"C": 0.5, "weight_threshold": 0.05},
+                        help="parameters of the linear ranker, JSON")  # fmt: skip
     parser.add_argument(
         "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
     )
@@ -144,6 +146,7 @@ def main():
         "precision": arguments.precision,
         "max_length": arguments.max_length,
     }
+    ranker = XRLinearClassifier(**arguments.ranker)
     rows, notes = [], []
 
     def add(row, levels=""):
@@ -153,13 +156,15 @@ def main():
             notes.append(f"{row[0]}: {levels}")
 
     if "linear" in arguments.runs:
-        add(run_linear("tf-idf", data["X_train"], data["X_test"], data))
+        features = data["X_train"], data["X_test"]
+        add(run_linear("tf-idf, defaults", *features, data, {}))
+        add(run_linear("tf-idf", *features, data, arguments.ranker))
     if "frozen" in arguments.runs:
-        for row in run_frozen(data, common):
+        for row in run_frozen(data, arguments.ranker, common):
             add(row)
     for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
         if mode in arguments.runs:
-            settings = {**common, "fine_tuning": mode, **settings}
+            settings = {**common, "fine_tuning": mode, "ranker": ranker, **settings}
             add(*run_fine_tuned(f"tf-idf + {mode}-resolution", data, **settings))
     print(markdown_table(HEADER, rows), *notes, machine_line(describe_machine()), sep="\n\n")
 

@@ -33,6 +33,7 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     names = [line[0].removeprefix("| ") for line in lines]
     assert names[2:] == [
+        "tf-idf, defaults",
         "tf-idf",
         "frozen embeddings",
         "tf-idf + frozen, weight 0.5",

@@ -144,7 +144,7 @@ def test_features_are_tfidf_and_embeddings(pair, task):
     X = sp.hstack([vectorizer.transform(texts), 0.5 * model.transform(texts)], format="csr")
     # the seed that fit draws from random_state=0
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
-    ranker = XRLinearClassifier(random_state=seed).fit(X, y)
+    ranker = XRLinearClassifier(C=0.5, weight_threshold=0.05, random_state=seed).fit(X, y)
     found, expected = model.predict_topk(texts, k=3), ranker.predict_topk(X, k=3)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-3)
