@@ -72,6 +72,7 @@ classifier = XRTransformerClassifier(
     learning_rate=2e-3,
     max_length=40,
     n_matched=5,
+    evaluation_interval=50,
     embedding_weight=0.5,
     random_state=0,
 ).fit(texts_train, docs.Y[train])
