@@ -1,8 +1,10 @@
 # Each target stands alone: it makes the virtual environment it needs and installs into it.
 PYTHON ?= python3
 VENV ?= .venv
-PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
-SOURCES = pyproject.toml setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# EXTRAS= leaves torch out, for an interpreter that has no build of it; its tests are then skipped
+EXTRAS ?= ,transformer
+SOURCES = pyproject.toml constraints.txt setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
 .PHONY: demo test test-min dist lint format bench doc clean
 
@@ -58,11 +60,11 @@ $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/bin/python $(SOURCES)
-	$(PIP) -e ".[test]"
+	$(PIP) -e ".[test$(EXTRAS)]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/bin/python $(SOURCES)
-	$(PIP) -e ".[dev]"
+	$(PIP) -e ".[dev$(EXTRAS)]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
 $(VENV)/.installed-bench: $(VENV)/bin/python $(SOURCES)

@@ -23,6 +23,7 @@ _PUBLIC = {
     "PII": "label_embedding",
     "XMREnsembleClassifier": "_ensemble",
     "XRLinearClassifier": "_xr_linear",
+    "XRTransformerClassifier": "_xr_transformer",
     "show_versions": "utils._show_versions",
 }
 _SUBPACKAGES = ("datasets", "indexing", "inspection", "label_embedding", "metrics")
@@ -39,6 +40,7 @@ __all__ = [
     "OverlappingIndexer",
     "XMREnsembleClassifier",
     "XRLinearClassifier",
+    "XRTransformerClassifier",
     "datasets",
     "indexing",
     "inspection",

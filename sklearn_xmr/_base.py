@@ -121,7 +121,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         progress = FitProgress(self, 3 + hasattr(self.indexer, "refine"), verbose=self.verbose, X=X_in, y=y)
 
         with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
-            indexer = self._fit_indexer(X, Y, sample_weight, seed, progress)
+            indexer = self._fit_indexer(X, Y, sample_weight, seed, progress.step)
         X = sp.csr_array(X)
         tree, positives = self._refine_tree(X, Y, indexer, sample_weight, seed, progress)
         if relevance is not None or self.relevance_norm is not None:
@@ -142,7 +142,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         progress.finish()
         return self
 
-    def _fit_indexer(self, X, Y, sample_weight, seed, progress):
+    def _fit_indexer(self, X, Y, sample_weight, seed, step):
         """Step 1 and 2: the user's tree, or an indexer that has one."""
         indexer = self.indexer
         if isinstance(indexer, LabelTree):
@@ -155,10 +155,10 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
                     raise TypeError(
                         f"indexer must be a LabelTree or have fit(Z) and then tree_, got {indexer!r}."
                     )
-                with progress.step("embed labels") as note:
+                with step("embed labels") as note:
                     Z = self._embed_labels(X, Y, sample_weight, seed)
                     note("%d labels by %d dimensions", *np.shape(Z))
-                with progress.step("index labels") as note:
+                with step("index labels") as note:
                     indexer.fit(Z)
                     tree = getattr(indexer, "tree_", None)
                     note("%r", tree)

@@ -1,12 +1,12 @@
 """Train the levels of a label tree from the root down, and match rows with what is trained so far."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 from sklearn.model_selection import KFold
 
 from sklearn_xmr.matching._beam_search import BeamSearch
+from sklearn_xmr.utils._fit_progress import quiet_step
 
 
 def make_folds(cv, n_samples, seed):
@@ -54,7 +54,7 @@ class LevelTrainer:
         self.X, self.tree, self.transforms = X, tree, transforms
         self.problems = []
         self._fit_rankers, self._sample_weight = fit_rankers, sample_weight
-        self._level_step = level_step or _quiet_step
+        self._level_step = level_step or quiet_step
         self._model = _Model(None, None)
         # rows are matched by models that have not seen them, or by the model itself
         self._matchers = [_Model(*fold) for fold in folds] or [self._model]
@@ -109,7 +109,7 @@ class LevelTrainer:
                 for problem in problems
             ]
         first = len(model.weights) + 1
-        step = self._level_step if model is self._model else _quiet_step
+        step = self._level_step if model is self._model else quiet_step
         with step(first, first + len(problems) - 1) as note:
             trained, passes, unfinished = self._fit_rankers(X, problems, weight)
             n_nodes = sum(problem.positives.shape[1] for problem in problems)
@@ -124,11 +124,6 @@ class LevelTrainer:
         model.weights.extend(trained)
         model.n_iter = max(model.n_iter, passes)
         model.n_unconverged += unfinished
-
-
-@contextmanager
-def _quiet_step(first, last):
-    yield lambda text, *values: None
 
 
 class _Model:

@@ -3,6 +3,7 @@
     utils <- _label_tree <- {label_embedding, indexing, matching, ranking} <- _level_trainer,
     _base, _xr_linear
     matching, ranking, metrics <- inspection, decision
+    utils <- _torch <- _fine_tuning, _text_base, _xr_transformer
 
 The four steps never import each other; metrics and datasets use utils alone. inspection and decision look
 at fitted classifiers from above and import no estimator; the classifiers import them inside functions only.
@@ -30,6 +31,7 @@ ALLOWED = {
     "datasets": {"utils"},
     "inspection": {"utils", "_label_tree", "matching", "ranking", "metrics"},
     "decision": {"utils", "_label_tree", "matching", "ranking", "metrics"},
+    "_torch": {"utils"},
 }
 #: Packages that cost much to import, or are optional: only inside functions.
 HEAVY = {"torch", "transformers", "matplotlib"}
@@ -114,7 +116,16 @@ def test_import_rule(path):
 def test_every_layer_is_there():
     layers = {layer_of(module_name(path)) for path in FILES}
     assert set(ALLOWED) <= layers
-    assert layers - set(ALLOWED) == {"", "_base", "_ensemble", "_level_trainer", "_xr_linear"}
+    assert layers - set(ALLOWED) == {
+        "",
+        "_base",
+        "_ensemble",
+        "_fine_tuning",
+        "_level_trainer",
+        "_text_base",
+        "_xr_linear",
+        "_xr_transformer",
+    }
 
 
 @pytest.mark.parametrize(

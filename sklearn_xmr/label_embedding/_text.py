@@ -1,7 +1,5 @@
 """LabelTextEmbedding: a label is what its name says."""
 
-from collections.abc import Mapping, Set
-
 import numpy as np
 import scipy.sparse as sp
 from sklearn import config_context
@@ -11,6 +9,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, label_indicator, unit_rows
 from sklearn_xmr.utils._sklearn_private import HasMethods
+from sklearn_xmr.utils._validation import check_texts
 
 
 class LabelTextEmbedding(BaseLabelEmbedding):
@@ -87,14 +86,14 @@ class LabelTextEmbedding(BaseLabelEmbedding):
             One unit or zero row per text.
         """
         check_is_fitted(self)
-        return _embed_texts(_check_texts(X, "X"), _encode_function(self.encoder_))
+        return _embed_texts(check_texts(X, "X"), _encode_function(self.encoder_))
 
     def _embed(self, X, y):
         if self.texts is None:
             raise ValueError(
                 "texts must be given to the constructor of LabelTextEmbedding: one str per label, got None."
             )
-        texts = _check_texts(self.texts, "texts")
+        texts = check_texts(self.texts, "texts")
         if y is not None:
             Y = label_indicator(X, y, name=type(self).__name__, need_positive=False)
             if len(texts) != Y.shape[1]:
@@ -123,24 +122,6 @@ class LabelTextEmbedding(BaseLabelEmbedding):
         tags.input_tags.sparse = False
         tags.target_tags.required = False
         return tags
-
-
-def _check_texts(texts, name):
-    """Texts as a list; anything but strings is refused."""
-    n_dims = getattr(texts, "ndim", 1)  # not np.ndim, which would copy a list to the width of its longest
-    if isinstance(texts, (str, Set, Mapping)) or n_dims != 1:
-        raise ValueError(
-            f"{name} must be a one-dimensional sequence of str, got {n_dims} dimension(s) and type "
-            f"{type(texts).__name__}."
-        )
-    texts = list(texts)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(
-                f"{name}[{i}] must be a str, got {text!r} of type {type(text).__name__}; an empty str "
-                "stands for no text."
-            )
-    return texts
 
 
 def _encode_function(encoder):

@@ -115,6 +115,31 @@ class FitProgress:
         )
 
 
+@contextmanager
+def quiet_step(*names):
+    """Announce nothing: takes the place of `FitProgress.step` and of what `FitProgress.levels` yields."""
+    yield lambda text, *values: None
+
+
+def progress_log(verbose):
+    """Function that logs a line about a long fit, or does nothing.
+
+    Parameters
+    ----------
+    verbose : bool or int
+        As for `FitProgress`, but nothing is logged without it.
+
+    Returns
+    -------
+    log : callable
+        Takes a format string and its arguments.
+    """
+    if not verbose:
+        return lambda message, *args: None
+    _make_visible()
+    return logger.info
+
+
 def _make_visible():
     """Let INFO messages through, and to the standard error stream where nobody set up logging."""
     if not logger.isEnabledFor(logging.INFO):

@@ -1,6 +1,7 @@
 """Checks of arguments that scikit-learn does not have."""
 
 import numbers
+from collections.abc import Mapping, Set
 
 import numpy as np
 import scipy.sparse as sp
@@ -263,3 +264,21 @@ def check_allowed_labels(labels, n_samples, n_labels):
     return sp.csr_array(
         (np.ones(labels.size, np.float32), labels.astype(np.int64), [0, labels.size]), shape=(1, n_labels)
     )
+
+
+def check_texts(texts, name):
+    """Texts as a list; anything but strings is refused."""
+    n_dims = getattr(texts, "ndim", 1)  # not np.ndim, which would copy a list to the width of its longest
+    if isinstance(texts, (str, Set, Mapping)) or n_dims != 1:
+        raise ValueError(
+            f"{name} must be a one-dimensional sequence of str, got {n_dims} dimension(s) and type "
+            f"{type(texts).__name__}."
+        )
+    texts = list(texts)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"{name}[{i}] must be a str, got {text!r} of type {type(text).__name__}; an empty str "
+                "stands for no text."
+            )
+    return texts

@@ -1,0 +1,173 @@
+"""What a text encoder adds to tf-idf, and what it costs.
+
+    python -m benchmarks.transformer DATA_FOLDER --encoder PATH [--runs linear frozen single multi] [...]
+
+DATA_FOLDER holds ``train.txt.gz`` and ``test.txt.gz`` (or ``train.head.txt.gz`` and ``test.head.txt.gz``),
+one text a line, with ``X_train.npz`` and ``X_test.npz`` (tf-idf), ``Y_train.npz`` and ``Y_test.npz``.
+Prints a Markdown table.
+"""
+
+import argparse
+import gzip
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+
+from benchmarks.machine import describe_machine, machine_line
+from benchmarks.tables import markdown_table
+from sklearn_xmr import XRLinearClassifier, XRTransformerClassifier
+from sklearn_xmr.metrics import precision_at_k
+
+HEADER = ["Model", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
+
+
+class ReadyFeatures(BaseEstimator):
+    """Vectorizer that hands out given features: the same tf-idf for every model.
+
+    Parameters
+    ----------
+    X_train, X_test : csr_array
+    """
+
+    def __init__(self, X_train, X_test):
+        self.X_train, self.X_test = X_train, X_test
+
+    def fit_transform(self, texts, y=None):
+        """Features of the training texts."""
+        return self.X_train
+
+    def fit(self, texts, y=None):
+        """Do nothing."""
+        return self
+
+    def transform(self, texts):
+        """Features of the test texts."""
+        return self.X_test
+
+    def __sklearn_clone__(self):
+        return self
+
+
+def read_texts(folder, part):
+    """Lines of a part, whole texts if they are there, else their heads."""
+    whole, head = folder / f"{part}.txt.gz", folder / f"{part}.head.txt.gz"
+    with gzip.open(whole if whole.exists() else head, "rt", encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file]
+
+
+def precisions(Y, ranking):
+    """P@1, P@3, P@5 in percent."""
+    return [f"{100 * precision_at_k(Y, ranking, k=k):.2f}" for k in (1, 3, 5)]
+
+
+def run_linear(name, X_train, X_test, data, ranker, encoding=("-", 0.0)):
+    """The table row of `XRLinearClassifier` on given features."""
+    start = time.perf_counter()
+    model = XRLinearClassifier(random_state=0, **ranker).fit(X_train, data["Y_train"])
+    fitted = time.perf_counter()
+    ranking = model.predict_topk(X_test, k=5)
+    seconds = time.perf_counter() - fitted + encoding[1]
+    cells = ["-", encoding[0], f"{fitted - start:.1f}", f"{seconds:.1f}"]
+    return [name, *precisions(data["Y_test"], ranking), *cells]
+
+
+def run_frozen(data, ranker, common):
+    """The rows of the encoder as it is: alone, and beside tf-idf in two weights."""
+    model = XRTransformerClassifier(vectorizer="drop", fine_tuning=None, random_state=0, **common)
+    embeddings, seconds = [], []
+    model.fit(data["texts_train"][:100], data["Y_train"][:100])  # loads the encoder
+    for part in ("train", "test"):
+        start = time.perf_counter()
+        embeddings.append(sp.csr_array(model.transform(data[f"texts_{part}"])))
+        seconds.append(time.perf_counter() - start)
+    encoding = (f"{seconds[0]:.1f}", seconds[1])
+    yield run_linear("frozen embeddings", *embeddings, data, ranker, encoding)
+    for weight in (0.5, 1.0):
+        joined = [
+            sp.csr_array(sp.hstack([data[f"X_{part}"], np.float32(weight) * rows], format="csr"))
+            for part, rows in zip(("train", "test"), embeddings, strict=True)
+        ]
+        yield run_linear(f"tf-idf + frozen, weight {weight:g}", *joined, data, ranker, encoding)
+
+
+def run_fine_tuned(name, data, **settings):
+    """The table row of a setting, and how its levels went."""
+    vectorizer = ReadyFeatures(data["X_train"], data["X_test"])
+    model = XRTransformerClassifier(vectorizer=vectorizer, random_state=0, verbose=True, **settings)
+    model.fit(data["texts_train"], data["Y_train"])
+    start = time.perf_counter()
+    ranking = model.predict_topk(data["texts_test"], k=5)
+    seconds = [model.fit_seconds_[phase] for phase in ("fine_tuning", "encoding", "ranking")]
+    seconds.append(time.perf_counter() - start)
+    levels = ", ".join(
+        f"{level['n_nodes']} nodes: {level['step']} steps, {level['seconds']:.0f} s"
+        for level in model.history_
+    )
+    return [name, *precisions(data["Y_test"], ranking), *(f"{value:.1f}" for value in seconds)], levels
+
+
+def main():
+    """Print the table, a line at a time while it is computed, and as a whole at the end."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--encoder", required=True, help="name or folder of a Hugging Face encoder")
+    parser.add_argument("--runs", nargs="+", default=["linear", "frozen", "single", "multi"])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--rows", type=int, default=None, help="train on so many rows, drawn at random")
+    parser.add_argument("--ranker", type=json.loads, default={"C": 0.5, "weight_threshold": 0.05},
+                        help="parameters of the linear ranker, JSON")  # fmt: skip
+    parser.add_argument(
+        "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
+    )
+    parser.add_argument(
+        "--multi", type=json.loads, default={}, help="parameters of the multi-resolution run, JSON"
+    )
+    arguments = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    data = {f"texts_{part}": read_texts(arguments.data, part) for part in ("train", "test")}
+    for name in ("X_train", "X_test", "Y_train", "Y_test"):
+        data[name] = sp.csr_array(sp.load_npz(arguments.data / f"{name}.npz"))
+    if arguments.rows is not None:
+        n_rows = len(data["texts_train"])
+        chosen = np.sort(np.random.default_rng(0).choice(n_rows, arguments.rows, replace=False))
+        data["texts_train"] = [data["texts_train"][i] for i in chosen]
+        data["X_train"], data["Y_train"] = data["X_train"][chosen], data["Y_train"][chosen]
+    common = {
+        "encoder": arguments.encoder,
+        "precision": arguments.precision,
+        "max_length": arguments.max_length,
+    }
+    ranker = XRLinearClassifier(**arguments.ranker)
+    rows, notes = [], []
+
+    def add(row, levels=""):
+        rows.append(row)
+        print(" | ".join(row), levels, flush=True)
+        if levels:
+            notes.append(f"{row[0]}: {levels}")
+
+    if "linear" in arguments.runs:
+        features = data["X_train"], data["X_test"]
+        add(run_linear("tf-idf, defaults", *features, data, {}))
+        add(run_linear("tf-idf", *features, data, arguments.ranker))
+    if "frozen" in arguments.runs:
+        for row in run_frozen(data, arguments.ranker, common):
+            add(row)
+    for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
+        if mode in arguments.runs:
+            settings = {**common, "fine_tuning": mode, "ranker": ranker, **settings}
+            add(*run_fine_tuned(f"tf-idf + {mode}-resolution", data, **settings))
+    print(markdown_table(HEADER, rows), *notes, machine_line(describe_machine()), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

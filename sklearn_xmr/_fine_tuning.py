@@ -1,0 +1,242 @@
+"""Fine-tuning of a text encoder down a label tree, coarse to fine: the curriculum of XR-Transformer.
+
+Zhang et al., "Fast Multi-Resolution Transformer Fine-tuning for Extreme Multi-label Text Classification",
+NeurIPS 2021. Imported where it is used, because it needs torch.
+"""
+
+from dataclasses import asdict
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_xmr._label_tree import LabelTree
+from sklearn_xmr._text_base import join_features
+from sklearn_xmr._torch._head import CandidateHead
+from sklearn_xmr._torch._training import LevelTraining, Progress
+from sklearn_xmr._xr_linear import XRLinearClassifier
+from sklearn_xmr.matching._candidates import candidate_batch
+from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
+from sklearn_xmr.ranking._linear_ranker import LevelProblem
+from sklearn_xmr.ranking._start_weights import inherited_weights, random_weights, solved_weights
+
+
+class Curriculum:
+    """The levels of a tree in the order in which an encoder learns them.
+
+    Parameters
+    ----------
+    encoder : TextEncoder
+        Trained in place.
+    tokens : TokenStore
+    X : csr_array of shape (n_samples, n_features) or None
+        Sparse features beside the embeddings, for the matcher.
+    Y : csr_array of shape (n_samples, n_labels)
+    tree : LabelTree
+    params : XRTransformerClassifier
+        Its parameters are read.
+    settings : TrainingSettings
+    seed : int
+    """
+
+    def __init__(self, encoder, tokens, X, Y, tree, params, settings, seed):
+        self.encoder, self.tokens, self.X, self.tree = encoder, tokens, X, tree
+        self.params, self.settings, self.seed = params, settings, seed
+        self.n_samples = Y.shape[0]
+        self.counts = label_counts(tree, Y)
+        self.levels = chosen_levels(tree, params.fine_tuning, params.max_nodes)
+        self.epochs = epochs_of_levels(params.n_epochs, len(self.levels))
+        self.schemes = resolve_negative_sampling(params.negative_sampling, tree.n_levels)
+        order = self._rng(0).permutation(self.n_samples)
+        n_validation = int(np.ceil((params.validation_fraction or 0.0) * self.n_samples))
+        if n_validation >= self.n_samples:
+            raise ValueError(
+                f"validation_fraction={params.validation_fraction} leaves none of the {self.n_samples} "
+                "row(s) for training."
+            )
+        self.validation_rows, self.rows = np.split(order, [n_validation])
+
+    def run(self, log, checkpoint=None, saved=None):
+        """Train level by level.
+
+        Parameters
+        ----------
+        log : callable
+            Takes a format string and its arguments.
+        checkpoint : Checkpoint, default=None
+            Written at every look.
+        saved : tuple of (dict, dict), default=None
+            What the checkpoint of an interrupted run held.
+
+        Returns
+        -------
+        history : list of dict
+            One for each level: its nodes, steps, losses and seconds.
+        """
+        tensors, facts = saved or (None, {"number": 0, "history": []})
+        history, previous = facts["history"], TrainedLevel(self, 0, None)
+        for number in range(facts["number"], len(self.levels)):
+            level = self.levels[number]
+            rows = self._rows_of(number, previous) if tensors is None else _csr_of(tensors)
+            problem = LevelProblem(self._child_ptr(level), self.counts[level], rows)
+            if tensors is None:
+                training = self._training(number, problem, *self._start(number, problem, previous))
+            else:
+                start = (tensors[f"head.{name}"].numpy() for name in ("weights", "biases"))
+                training = self._training(number, problem, *start)
+                training.load_state(tensors, Progress(**facts["progress"]))
+                tensors = None
+
+            def look(training, number=number, rows=rows):
+                progress = training.progress
+                validation = "".join(f", validation {loss:.4f}" for loss in progress.validation_losses[-1:])
+                log("level %d of %d, step %d of %d: loss %.4f%s, %.0f s", number + 1, len(self.levels),
+                    progress.step, training.n_steps, progress.losses[-1], validation,
+                    progress.seconds)  # fmt: skip
+                if checkpoint is not None:
+                    facts = {"seed": self.seed, "number": number, "history": history,
+                             "progress": asdict(progress)}  # fmt: skip
+                    checkpoint.save({**training.state(), **_arrays_of(rows)}, facts)
+
+            training.run(look)
+            history.append({"n_nodes": self.tree.n_nodes[level], **asdict(training.progress)})
+            previous = TrainedLevel(self, level, training.head)
+        return history
+
+    def _child_ptr(self, level):
+        if self.params.fine_tuning == "single":  # one resolution: every node hangs from the root
+            return np.array([0, self.tree.n_nodes[level]])
+        return self.tree.child_ptr[level - 1]
+
+    def _rows_of(self, number, previous):
+        """Which parents' children each row is scored on; see `training_rows`."""
+        if number == 0:
+            return sp.csr_array(np.ones((self.n_samples, 1), dtype=np.float32))
+        level = self.levels[number]
+        pattern = _pattern(self.counts[level - 1])
+        return training_rows(self.schemes[level - 1], level, pattern, previous.match)
+
+    def _start(self, number, problem, previous):
+        """Weights and biases that the scorers of a level start from."""
+        bootstrap, rng = self.params.bootstrap, self._rng(1, number)
+        no_parents = number == 0 and bootstrap == "inherit"
+        # at one resolution the problems are as many as nodes, and each has all rows
+        if bootstrap == "random" or no_parents or self.params.fine_tuning == "single":
+            return random_weights(int(problem.child_ptr[-1]), self.encoder.n_dims, rng)
+        if bootstrap == "inherit":
+            return inherited_weights(problem.child_ptr, *previous.head.arrays())
+        return solved_weights(
+            problem,
+            previous.embeddings,
+            is_weighted=bootstrap == "weighted_linear",
+            seed=int(rng.integers(2**31)),
+        )
+
+    def _training(self, number, problem, weights, biases):
+        def candidates(rows, max_candidates, rng):
+            return candidate_batch(
+                problem.child_ptr, problem.positives[rows], problem.rows[rows], max_candidates, rng
+            )
+
+        n_batches = -(-self.rows.size // self.settings.batch_size)
+        return LevelTraining(
+            self.encoder, CandidateHead(weights, biases), self.tokens, candidates, self.rows,
+            self.validation_rows, int(np.ceil(self.epochs[number] * n_batches)), self.settings,
+            seed=int(self._rng(2, number).integers(2**31)),
+        )  # fmt: skip
+
+    def _rng(self, *key):
+        return np.random.default_rng([self.seed, *key])
+
+
+class TrainedLevel:
+    """What a level takes from the one before: embeddings, scorers, a matcher.
+
+    Parameters
+    ----------
+    curriculum : Curriculum
+    level : int
+        0 where nothing is trained yet.
+    head : CandidateHead or None
+        None for level 0.
+    """
+
+    def __init__(self, curriculum, level, head):
+        self.curriculum, self.level, self.head = curriculum, level, head
+
+    @cached_property
+    def embeddings(self):
+        """Of all rows, ndarray of shape (n_samples, n_dims)."""
+        return self.curriculum.encoder.embed(self.curriculum.tokens)
+
+    def match(self):
+        """Nodes that a linear model on features and embeddings finds, (n_samples, n_matched), -1 padded."""
+        outer = self.curriculum
+        n_nodes = outer.tree.n_nodes[self.level]
+        tree = LabelTree(outer.tree.child_ptr[: self.level], np.arange(n_nodes))
+        k = min(outer.params.n_matched, n_nodes)
+        features = join_features(outer.X, self.embeddings, outer.params.embedding_weight)
+        matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
+        matcher.fit(features, _pattern(outer.counts[self.level]))
+        return matcher.predict_topk(features, k)[0]
+
+
+def chosen_levels(tree, fine_tuning, max_nodes):
+    """Numbers of the tree levels to train on: those of at most `max_nodes` nodes, the first at least."""
+    levels = [t for t in range(1, tree.n_levels + 1) if tree.n_nodes[t] <= max_nodes or t == 1]
+    return levels[-1:] if fine_tuning == "single" else levels
+
+
+def epochs_of_levels(n_epochs, n_levels):
+    """One number of epochs for each level.
+
+    Raises
+    ------
+    ValueError
+        If a list has another length than there are levels, or a number is not positive.
+    """
+    epochs = [n_epochs] * n_levels if np.ndim(n_epochs) == 0 else list(n_epochs)
+    if len(epochs) != n_levels:
+        raise ValueError(
+            f"n_epochs must be one number or one per fine-tuned level, got {len(epochs)} for {n_levels} "
+            "level(s)."
+        )
+    if not all(number > 0 for number in epochs):
+        raise ValueError(f"n_epochs must be positive, got {n_epochs!r}.")
+    return epochs
+
+
+def label_counts(tree, Y):
+    """Number of a row's labels below each node, level by level, root first: list of csr_array."""
+    counts = [tree.propagate(Y)[-1]]
+    for t in range(tree.n_levels, 0, -1):
+        parents = tree.parent_of(t)
+        to_parent = sp.csr_array(
+            (np.ones(parents.size, np.float32), parents, np.arange(parents.size + 1)),
+            shape=(parents.size, tree.n_nodes[t - 1]),
+        )
+        counts.append(sp.csr_array(counts[-1] @ to_parent))
+        counts[-1].sort_indices()
+    return counts[::-1]
+
+
+def _pattern(matrix):
+    return sp.csr_array(
+        (np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), shape=matrix.shape
+    )
+
+
+def _arrays_of(matrix):
+    """A CSR matrix as it stands in a checkpoint."""
+    shape = np.array(matrix.shape)
+    return {
+        "rows.data": matrix.data, "rows.indices": matrix.indices, "rows.indptr": matrix.indptr,
+        "rows.shape": shape,
+    }  # fmt: skip
+
+
+def _csr_of(tensors):
+    data, indices, indptr, shape = (
+        tensors[f"rows.{name}"].numpy() for name in ("data", "indices", "indptr", "shape")
+    )
+    return sp.csr_array((data, indices, indptr), shape=tuple(shape))

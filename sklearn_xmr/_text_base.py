@@ -1,0 +1,331 @@
+"""The steps of fit on raw texts, and the predictors, in the order in which they run."""
+
+import time
+from dataclasses import fields
+
+import joblib
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_xmr._base import seeded_clone
+from sklearn_xmr._xr_linear import XRLinearClassifier
+from sklearn_xmr.indexing import HierarchicalKMeans
+from sklearn_xmr.utils._doc_link import DocLinkMixin
+from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
+from sklearn_xmr.utils._sklearn_private import validate_estimator_params
+from sklearn_xmr.utils._targets import encode_targets
+from sklearn_xmr.utils._validation import as_float32, check_texts
+
+#: The preliminary tree is fine, so that the encoder learns small distinctions too.
+PRELIMINARY_BRANCHING_FACTOR = PRELIMINARY_MAX_LEAF_SIZE = 16
+#: Parameters that say what a fine-tuning is, besides those of the training loop.
+CURRICULUM_PARAMETERS = (
+    "fine_tuning", "preliminary_indexer", "max_nodes", "negative_sampling", "n_matched", "bootstrap",
+    "n_epochs", "embedding_weight", "validation_fraction", "pooling", "precision",
+)  # fmt: skip
+
+
+def _ranker_has(name):
+    """Whether the ranker, fitted or not, has a method."""
+
+    def check(estimator):
+        ranker = getattr(estimator, "ranker_", None) or estimator.ranker or default_ranker()
+        getattr(ranker, name)  # raises the AttributeError that says why
+        return True
+
+    return check
+
+
+class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
+    """Vectorize, fine-tune an encoder down a tree, embed, rank on both.
+
+    `XRTransformerClassifier` defines the parameters.
+    """
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(self, X, y):
+        """Fine-tune the encoder and train the rankers.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Texts.
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Classes, or a multilabel indicator of zeros and ones.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ImportError
+            If torch or transformers is not installed.
+        ValueError
+            If X or y is malformed, a setting does not fit the encoder, the checkpoint is that of another
+            fit, or training diverges. An earlier fit stays usable.
+        """
+        validate_estimator_params(self)
+        _require_torch()
+        from sklearn_xmr._torch._encoder import TextEncoder
+
+        texts = check_texts(X, "X")
+        Y, _, _ = encode_targets(y, len(texts))
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        log, clock = progress_log(self.verbose), _Clock()
+
+        vectorizer, features = self._fit_vectorizer(texts)
+        encoder = TextEncoder.load(
+            self.encoder, pooling=self.pooling, max_length=self.max_length, precision=self.precision,
+            device=self.device,
+        )  # fmt: skip
+        tokens = encoder.tokenize(texts)
+        log("%d texts, %.0f tokens each", len(texts), tokens.lengths.mean())
+        clock.end("features")
+        history, checkpoint = [], None
+        if self.fine_tuning is not None:
+            history, checkpoint = self._fine_tune(encoder, tokens, features, Y, seed, log)
+        clock.end("fine_tuning")
+        embeddings = encoder.embed(tokens)
+        clock.end("encoding")
+        ranker = seeded_clone(default_ranker() if self.ranker is None else self.ranker, seed)
+        ranker.fit(join_features(features, embeddings, self.embedding_weight), y)
+        clock.end("ranking")
+        log("%s", ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in clock.seconds.items()))
+        if checkpoint is not None:
+            checkpoint.delete()
+
+        # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
+        self.classes_ = ranker.classes_
+        self.encoder_ = encoder
+        self.vectorizer_ = vectorizer
+        self.ranker_ = ranker
+        self.history_ = history
+        self.fit_seconds_ = clock.seconds
+        return self
+
+    def _fit_vectorizer(self, texts):
+        """The fitted vectorizer and its features, None where they are dropped."""
+        if isinstance(self.vectorizer, str):
+            return None, None
+        vectorizer = self.vectorizer
+        if vectorizer is None:
+            vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
+        vectorizer = clone(vectorizer)
+        if hasattr(vectorizer, "fit_transform"):
+            features = vectorizer.fit_transform(texts)
+        else:  # FrozenEstimator hides fit_transform
+            features = vectorizer.fit(texts, None).transform(texts)
+        return vectorizer, as_float32(sp.csr_array(features))
+
+    def _fine_tune(self, encoder, tokens, features, Y, seed, log):
+        """Train the encoder in place; returns the history and the checkpoint, if one is kept."""
+        from sklearn_xmr._fine_tuning import Curriculum
+        from sklearn_xmr._torch._checkpoint import Checkpoint
+        from sklearn_xmr._torch._training import TrainingSettings
+
+        settings = TrainingSettings(
+            **{field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
+        )
+        checkpoint = saved = None
+        if self.checkpoint_dir is not None:
+            parameters = {name: getattr(self, name) for name in CURRICULUM_PARAMETERS}
+            fingerprint = joblib.hash(
+                (settings, parameters, repr(self.random_state), encoder.arrays(), tokens, features, Y)
+            )
+            checkpoint = Checkpoint(self.checkpoint_dir, fingerprint)
+            saved = checkpoint.load()
+            if saved is not None:
+                seed = saved[1]["seed"]  # another one where random_state is not an int
+                log("going on from %s", checkpoint.path)
+        Z = sp.csr_array(normalize(encoder.embed(tokens))) if features is None else features
+        indexer = self.preliminary_indexer
+        if indexer is None:
+            indexer = HierarchicalKMeans(
+                branching_factor=PRELIMINARY_BRANCHING_FACTOR, max_leaf_size=PRELIMINARY_MAX_LEAF_SIZE
+            )
+        indexer = XRLinearClassifier(indexer=indexer)._fit_indexer(Z, Y, None, seed, quiet_step)
+        tree = getattr(indexer, "tree_", indexer)
+        curriculum = Curriculum(encoder, tokens, features, Y, tree, self, settings, seed)
+        return curriculum.run(log, checkpoint, saved), checkpoint
+
+    # ------------------------------------------------------------------ predict
+
+    def transform(self, X):
+        """Embed texts.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Texts.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_samples, n_dims), dtype float32
+            Embeddings of unit length.
+        """
+        check_is_fitted(self)
+        return normalize(self._embed(self._check_query(X)))
+
+    def predict_topk(self, X, k=5, *, beam_width=None, labels=None):
+        """Rank the best labels of each text.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Texts.
+        k : int, default=5
+            Number of labels returned per text.
+        beam_width : int, default=None
+            Nodes kept per inner tree level; None takes the ranker's.
+        labels : array-like of int of shape (n_allowed,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Labels that may be returned, for all texts or text by text. None allows all.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, k), dtype int32
+            Indices into ``classes_``, best first; -1 where fewer than k labels were reached.
+        scores : ndarray of shape (n_samples, k), dtype float32
+            In (0, 1], -inf where fewer than k labels were reached.
+        """
+        return self._rank("predict_topk", X, k, beam_width=beam_width, labels=labels)
+
+    def decision_function(self, X):
+        """Score labels for each text.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Texts.
+
+        Returns
+        -------
+        scores : {ndarray, sparse matrix} of float32
+            As from :meth:`XRLinearClassifier.decision_function`.
+        """
+        return self._rank("decision_function", X)
+
+    @available_if(_ranker_has("predict_proba"))
+    def predict_proba(self, X):
+        """Estimate label probabilities, where the ranker does.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Texts.
+
+        Returns
+        -------
+        probabilities : {ndarray, sparse matrix}
+            As from :meth:`XRLinearClassifier.predict_proba`.
+        """
+        return self._rank("predict_proba", X)
+
+    def predict(self, X):
+        """Predict label sets or classes.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Texts.
+
+        Returns
+        -------
+        y : {ndarray, sparse matrix}
+            Multilabel y: indicator in the container of the y of fit. One-dimensional y: the best class.
+        """
+        return self._rank("predict", X)
+
+    def score(self, X, y, sample_weight=None):
+        """Precision at 1: the part of the texts whose best label is right.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Texts.
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            True classes or labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each text.
+
+        Returns
+        -------
+        score : float
+            Between 0 and 1.
+        """
+        return self._rank("score", X, y, sample_weight)
+
+    # ------------------------------------------------------------------ helpers
+
+    def _rank(self, method, X, *args, **kwargs):
+        """What the ranker answers to texts."""
+        check_is_fitted(self)
+        texts = self._check_query(X)
+        features = None
+        if self.vectorizer_ is not None:
+            features = as_float32(sp.csr_array(self.vectorizer_.transform(texts)))
+        features = join_features(features, self._embed(texts), self.embedding_weight)
+        return getattr(self.ranker_, method)(features, *args, **kwargs)
+
+    def _check_query(self, X):
+        texts = check_texts(X, "X")
+        if not texts:
+            raise ValueError("X must hold at least one text, got none.")
+        return texts
+
+    def _embed(self, texts):
+        return self.encoder_.embed(self.encoder_.tokenize(texts))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def default_ranker():
+    """The ranker in place of None.
+
+    Rows of tf-idf and embedding have a squared norm of 2 and not of 1, so half of the default C penalises
+    weights as much. Weights of the few hundred dense features are small each, but many.
+    """
+    return XRLinearClassifier(C=0.5, weight_threshold=0.05)
+
+
+def join_features(features, embeddings, embedding_weight):
+    """[features, embedding_weight * unit embeddings] as csr_array of float32; features may be None."""
+    dense = sp.csr_array(np.float32(embedding_weight) * normalize(embeddings))
+    return dense if features is None else sp.csr_array(sp.hstack([features, dense], format="csr"))
+
+
+class _Clock:
+    """Seconds of the phases of a fit, one after the other."""
+
+    def __init__(self):
+        self.seconds = {}
+        self._start = time.perf_counter()
+
+    def end(self, phase):
+        now = time.perf_counter()
+        self.seconds[phase], self._start = now - self._start, now
+
+
+def _require_torch():
+    try:
+        import sklearn_xmr._torch._encoder  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "XRTransformerClassifier needs torch and transformers, which are not installed: "
+            'pip install "sklearn-xmr[transformer]"'
+        ) from error

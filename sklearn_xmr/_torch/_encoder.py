@@ -1,0 +1,184 @@
+"""TextEncoder: a Hugging Face model and tokenizer, pooled to one vector per text."""
+
+import copy
+import json
+import tempfile
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from sklearn_xmr._torch._tokens import tokenize
+
+#: Tokens, padding included, of a batch that is encoded without gradients.
+TOKENS_PER_BATCH = 8192
+
+
+class TextEncoder:
+    """Texts to vectors.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    tokenizer : transformers.PreTrainedTokenizerBase
+    pooling : {"mean", "cls", "last", "pooler"}
+        How the vectors of the tokens become one: their mean, the first, the last, or the model's own
+        pooler.
+    max_length : int
+        Tokens of a text, special ones included; the rest is cut.
+    precision : {"float32", "bfloat16"}
+        ``"bfloat16"`` computes under autocast; the weights stay in float32.
+    device : torch.device
+    """
+
+    def __init__(self, model, tokenizer, *, pooling, max_length, precision, device):
+        self.model = model.to(device=device, dtype=torch.float32).eval()
+        self.tokenizer = tokenizer
+        self.pooling = pooling
+        self.max_length = max_length
+        self.precision = precision
+        self.device = device
+
+    @classmethod
+    def load(cls, encoder, *, pooling, max_length, precision, device):
+        """Load by name or folder, or copy a ready pair.
+
+        Parameters
+        ----------
+        encoder : str, path or tuple of (model, tokenizer)
+        pooling : {"auto", "mean", "cls", "last", "pooler"}
+            ``"auto"`` takes what a sentence-transformers folder says, else the mean.
+        max_length : int
+        precision : {"float32", "bfloat16"}
+        device : str or None
+            None takes the GPU if torch sees one.
+
+        Returns
+        -------
+        encoder : TextEncoder
+
+        Raises
+        ------
+        ValueError
+            If `max_length` is more than the model can take, or it lacks what `pooling` asks for.
+        """
+        if isinstance(encoder, tuple):
+            if len(encoder) != 2:
+                raise ValueError(
+                    f"encoder must be a name, a folder or a pair (model, tokenizer), got {encoder!r}."
+                )
+            model, tokenizer = encoder
+            model = copy.deepcopy(getattr(model, "base_model", model))  # without a task's head
+        else:
+            model, tokenizer = AutoModel.from_pretrained(encoder), AutoTokenizer.from_pretrained(encoder)
+        if pooling == "auto":
+            pooling = "mean" if isinstance(encoder, tuple) else _pooling_of_folder(Path(encoder))
+        if pooling == "pooler" and getattr(model, "pooler", None) is None:
+            raise ValueError(
+                f"pooling='pooler' needs a model with a pooler, {type(model).__name__} has none."
+            )
+        longest = tokenizer.model_max_length
+        n_positions = getattr(model.config, "max_position_embeddings", None)
+        if n_positions is not None and n_positions > 0:  # XLNet, without a limit, says -1
+            longest = min(longest, n_positions)
+        if max_length > longest:
+            raise ValueError(f"max_length must be at most {longest} for this encoder, got {max_length}.")
+        if tokenizer.pad_token_id is None:
+            raise ValueError("encoder must have a tokenizer with a padding token, got one without.")
+        return cls(model, tokenizer, pooling=pooling, max_length=max_length, precision=precision,
+                   device=_find_device(device))  # fmt: skip
+
+    @property
+    def n_dims(self):
+        """Width of a vector, int."""
+        return self.model.config.hidden_size
+
+    def arrays(self):
+        """The weights by name, as ndarrays."""
+        return {name: tensor.cpu().numpy() for name, tensor in self.model.state_dict().items()}
+
+    def tokenize(self, texts):
+        """Token ids of a list of str, a TokenStore."""
+        return tokenize(self.tokenizer, texts, self.max_length)
+
+    def pooled(self, tokens, rows, forward=None):
+        """Vectors of some texts, Tensor of shape (n_rows, n_dims), float32; gradients flow.
+
+        Parameters
+        ----------
+        tokens : TokenStore
+        rows : ndarray of int
+        forward : callable, default=None
+            The model, or its compiled form.
+        """
+        ids, mask = (tensor.to(self.device) for tensor in tokens.pad(rows, self.tokenizer.pad_token_id))
+        is_bfloat16 = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16) if is_bfloat16 else nullcontext():
+            output = (self.model if forward is None else forward)(input_ids=ids, attention_mask=mask)
+        if self.pooling == "pooler":
+            return output.pooler_output.float()
+        hidden = output.last_hidden_state.float()
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        if self.pooling == "last":
+            return hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1]
+        weights = mask[:, :, None].float()
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+    def embed(self, tokens):
+        """Vectors of all texts without dropout, ndarray of shape (n_texts, n_dims), float32."""
+        self.model.eval()
+        embeddings = np.empty((tokens.lengths.size, self.n_dims), dtype=np.float32)
+        order = np.argsort(tokens.lengths, kind="stable")
+        start = 0
+        with torch.inference_mode():
+            while start < order.size:
+                # as many texts as fit into the budget at the length of the first, which is the shortest
+                size = max(1, TOKENS_PER_BATCH // int(tokens.lengths[order[start]]))
+                rows = order[start : start + size]
+                rows = rows[: max(1, TOKENS_PER_BATCH // int(tokens.lengths[rows[-1]]))]
+                embeddings[rows] = self.pooled(tokens, rows).cpu().numpy()
+                start += rows.size
+        return embeddings
+
+    # ------------------------------------------------------------------ pickling
+
+    def __getstate__(self):
+        # the files of a Hugging Face folder, weights as safetensors: no pickled modules
+        with tempfile.TemporaryDirectory() as folder:
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        settings = {name: getattr(self, name) for name in ("pooling", "max_length", "precision")}
+        return {"files": files, "settings": settings, "device": str(self.device)}
+
+    def __setstate__(self, state):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in state["files"].items():
+                (Path(folder) / name).write_bytes(content)
+            model = AutoModel.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        device = torch.device(state["device"])
+        if device.type == "cuda" and not torch.cuda.is_available():
+            warnings.warn(f"The encoder was on {device}, which this machine lacks; it is now on the CPU.",
+                          UserWarning, stacklevel=2)  # fmt: skip
+            device = torch.device("cpu")
+        self.__init__(model, tokenizer, device=device, **state["settings"])
+
+
+def _find_device(device):
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _pooling_of_folder(folder):
+    """What sentence-transformers wrote down; the mean where it did not."""
+    try:
+        settings = json.loads((folder / "1_Pooling" / "config.json").read_text())
+    except OSError:
+        return "mean"
+    return "cls" if settings.get("pooling_mode_cls_token") else "mean"

@@ -1,0 +1,104 @@
+"""Token ids of many texts in one array, and the batches they are read in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+TEXTS_PER_CALL = 4096
+#: Batches of similar length are cut from windows of so many batches: short enough to stay random.
+BATCHES_PER_WINDOW = 100
+
+
+@dataclass
+class TokenStore:
+    """Ragged rows of token ids.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_tokens,), dtype int32
+    offsets : ndarray of shape (n_texts + 1,), dtype int64
+        Text i has the tokens ``ids[offsets[i] : offsets[i + 1]]``.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def lengths(self):
+        """Tokens of each text, ndarray of shape (n_texts,)."""
+        return np.diff(self.offsets)
+
+    def pad(self, rows, pad_id):
+        """Texts as tensors, padded on the right to the longest of them, rounded up to 8.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        pad_id : int
+
+        Returns
+        -------
+        ids, mask : Tensor of shape (n_rows, width), dtype int64
+            The mask is 1 for tokens and 0 for padding.
+        """
+        lengths = self.lengths[rows]
+        width = -(-int(lengths.max()) // 8) * 8
+        is_token = np.arange(width) < lengths[:, None]
+        padded = np.full(is_token.shape, pad_id, dtype=np.int64)
+        padded[is_token] = np.concatenate([self.ids[self.offsets[i] : self.offsets[i + 1]] for i in rows])
+        return torch.from_numpy(padded), torch.from_numpy(is_token.astype(np.int64))
+
+
+def tokenize(tokenizer, texts, max_length):
+    """Token ids of texts, special tokens included.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+    texts : list of str
+    max_length : int
+        Longer texts are cut.
+
+    Returns
+    -------
+    tokens : TokenStore
+    """
+    rows = []
+    for start in range(0, len(texts), TEXTS_PER_CALL):
+        encoded = tokenizer(
+            texts[start : start + TEXTS_PER_CALL],
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        rows += [np.array(row or [tokenizer.pad_token_id], dtype=np.int32) for row in encoded["input_ids"]]
+    offsets = np.concatenate([[0], np.cumsum([row.size for row in rows])]).astype(np.int64)
+    return TokenStore(np.concatenate(rows), offsets)
+
+
+def batches_by_length(rows, lengths, batch_size, rng):
+    """One epoch of batches in random order, each of texts of similar length.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        Texts to visit, each once.
+    lengths : ndarray of int
+        Tokens of every text.
+    batch_size : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    batches : list of ndarray of int
+        The last of them may be smaller.
+    """
+    rows = rng.permutation(rows)
+    batches = []
+    for start in range(0, rows.size, BATCHES_PER_WINDOW * batch_size):
+        window = rows[start : start + BATCHES_PER_WINDOW * batch_size]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        batches += [window[i : i + batch_size] for i in range(0, window.size, batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]

@@ -1,0 +1,258 @@
+"""Training of the encoder and the scorers of one tree level."""
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+
+from sklearn_xmr._torch._head import candidate_loss
+from sklearn_xmr._torch._tokens import batches_by_length
+
+MAX_GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Parameters of `XRTransformerClassifier` that the loop reads; see there."""
+
+    loss: str
+    weighted_loss: bool
+    max_candidates: int | None
+    batch_size: int
+    accumulation_steps: int
+    learning_rate: float
+    head_learning_rate: float | None
+    warmup_fraction: float
+    weight_decay: float
+    dropout: float
+    evaluation_interval: int
+    patience: int
+    compile: bool
+    gradient_checkpointing: bool
+
+
+@dataclass
+class Progress:
+    """How far the training of a level has come: what a checkpoint holds besides tensors.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps taken.
+    losses : list of float
+        Mean training loss since the look before, one for each look.
+    validation_losses : list of float
+        One for each look, where there are validation rows.
+    seconds : float
+        Spent so far.
+    """
+
+    step: int = 0
+    losses: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
+    seconds: float = 0.0
+
+    def is_best(self):
+        """Whether the last look at the validation rows was the best."""
+        return min(self.validation_losses) == self.validation_losses[-1]
+
+    def is_stuck(self, patience):
+        """Whether the best look is `patience` looks ago."""
+        losses = self.validation_losses
+        return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
+
+
+class LevelTraining:
+    """Encoder and node scorers of a level, trained jointly.
+
+    Every step seeds its own random numbers, and the learning rate and the batch follow from the number of
+    the step, so weights, optimiser and that number are all that it takes to go on after an interruption.
+
+    Parameters
+    ----------
+    encoder : TextEncoder
+        Trained in place.
+    head : CandidateHead
+    tokens : TokenStore
+    candidates : callable
+        ``candidates(rows, max_candidates, rng)``, see `candidate_batch`.
+    rows, validation_rows : ndarray of int
+    n_steps : int
+        Optimiser steps.
+    settings : TrainingSettings
+    seed : int
+        Of this level.
+    """
+
+    def __init__(self, encoder, head, tokens, candidates, rows, validation_rows, n_steps, settings, seed):
+        self.encoder, self.head, self.tokens = encoder, head.to(encoder.device), tokens
+        self.candidates, self.rows, self.validation_rows = candidates, rows, validation_rows
+        self.n_steps, self.settings, self.seed = n_steps, settings, seed
+        self.progress = Progress()
+        self.best = None  # weights at the best look so far
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), fused=True)
+        self._epoch, self._batches = -1, []
+
+    def _parameter_groups(self):
+        named = [(n, p) for n, p in self.encoder.model.named_parameters() if p.requires_grad]
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        head_rate = self.settings.head_learning_rate or rate
+        return [  # biases and the scales of normalisation layers are vectors: no decay
+            {"params": [p for _, p in named if p.ndim > 1], "base_rate": rate, "weight_decay": decay},
+            {"params": [p for _, p in named if p.ndim <= 1], "base_rate": rate, "weight_decay": 0.0},
+            {"params": list(self.head.parameters()), "base_rate": head_rate, "weight_decay": 0.0},
+        ]
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self, look):
+        """Train to the end; `look(training)` is called every so many steps, and once at the end."""
+        settings, model = self.settings, self.encoder.model
+        forward = torch.compile(model, dynamic=True) if settings.compile else model
+        if settings.gradient_checkpointing:
+            _switch_checkpointing(model, "enable")
+        devices = [self.encoder.device] if self.encoder.device.type == "cuda" else []
+        window, start = [], time.perf_counter() - self.progress.seconds
+        with torch.random.fork_rng(devices):  # the user's random numbers stay as they were
+            model.train()
+            while self.progress.step < self.n_steps and not self.progress.is_stuck(settings.patience):
+                window.append(self._step(self.progress.step, forward))
+                self.progress.step += 1
+                last = self.progress.step == self.n_steps
+                if last or self.progress.step % settings.evaluation_interval == 0:
+                    self._note_loss(float(torch.stack(window).mean()))
+                    window = []
+                    self._validate()
+                    self.progress.seconds = time.perf_counter() - start
+                    look(self)
+                    model.train()
+        if settings.gradient_checkpointing:
+            _switch_checkpointing(model, "disable")
+        if self.best is not None:
+            self.load_weights(self.best)
+        model.eval()
+
+    def _step(self, step, forward):
+        rng = np.random.default_rng([self.seed, 1, step])
+        torch.manual_seed(int(rng.integers(2**62)))
+        batch = self._batch(step)
+        total = torch.zeros((), device=self.encoder.device)
+        for part in np.array_split(batch, min(self.settings.accumulation_steps, batch.size)):
+            loss = self._losses(part, forward, self.settings.max_candidates, rng).sum() / batch.size
+            loss.backward()
+            total += loss.detach()
+        torch.nn.utils.clip_grad_norm_(self.encoder.model.parameters(), MAX_GRADIENT_NORM)
+        torch.nn.utils.clip_grad_norm_(self.head.parameters(), MAX_GRADIENT_NORM)
+        factor = self._rate_factor(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_rate"] * factor
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total
+
+    def _losses(self, rows, forward, max_candidates=None, rng=None):
+        """Loss of each row."""
+        candidates, targets = map(torch.from_numpy, self.candidates(rows, max_candidates, rng))
+        candidates, targets = candidates.to(self.encoder.device), targets.to(self.encoder.device)
+        embeddings = self.encoder.pooled(self.tokens, rows, forward)
+        if self.encoder.model.training:
+            embeddings = torch.nn.functional.dropout(embeddings, self.settings.dropout)
+        return candidate_loss(
+            self.head(embeddings, candidates),
+            candidates,
+            targets,
+            loss=self.settings.loss,
+            weighted=self.settings.weighted_loss,
+        )
+
+    def _batch(self, step):
+        """Rows of a step; the order of an epoch follows from its number."""
+        n_batches = -(-self.rows.size // self.settings.batch_size)
+        epoch = step // n_batches
+        if epoch != self._epoch:
+            rng = np.random.default_rng([self.seed, 0, epoch])
+            self._batches = batches_by_length(self.rows, self.tokens.lengths, self.settings.batch_size, rng)
+            self._epoch = epoch
+        return self._batches[step % n_batches]
+
+    def _rate_factor(self, step):
+        """Linear from 0 to 1 in the warm-up, then linear to 0."""
+        warmup = self.settings.warmup_fraction * self.n_steps
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return (self.n_steps - step) / max(1.0, self.n_steps - warmup)
+
+    def _note_loss(self, loss):
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"Fine-tuning diverged: the loss is {loss} by step {self.progress.step}; a smaller "
+                "learning_rate helps."
+            )
+        self.progress.losses.append(loss)
+
+    def _validate(self):
+        if not self.validation_rows.size:
+            return
+        self.encoder.model.eval()
+        with torch.inference_mode():
+            batches = batches_by_length(
+                self.validation_rows,
+                self.tokens.lengths,
+                self.settings.batch_size,
+                np.random.default_rng(self.seed),
+            )
+            losses = torch.cat([self._losses(batch, self.encoder.model) for batch in batches])
+        self.progress.validation_losses.append(float(losses.mean()))
+        if self.progress.is_best():
+            self.best = {name: tensor.clone() for name, tensor in self.weights().items()}
+
+    # ------------------------------------------------------------------ weights and checkpoints
+
+    def weights(self):
+        """Tensors of encoder and head by name; not copies."""
+        return {
+            **{f"encoder.{name}": tensor for name, tensor in self.encoder.model.state_dict().items()},
+            **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()},
+        }
+
+    def load_weights(self, tensors):
+        """Copy tensors, named as in `weights`, into encoder and head."""
+        with torch.no_grad():
+            for name, tensor in self.weights().items():
+                tensor.copy_(tensors[name])
+
+    def state(self):
+        """Every tensor that a checkpoint needs, by name."""
+        tensors = dict(self.weights())
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
+        for name, tensor in (self.best or {}).items():
+            tensors[f"best.{name}"] = tensor
+        return tensors
+
+    def load_state(self, tensors, progress):
+        """Go on from where `state` was taken."""
+        self.load_weights(tensors)
+        part = partial(_named_below, tensors)
+        self.best = part("best") or None
+        slots = {}
+        for name, tensor in part("optimizer").items():
+            number, slot = name.split(".")
+            slots.setdefault(int(number), {})[slot] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.progress = progress
+
+
+def _switch_checkpointing(model, switch):
+    """Enable or disable the recomputation of activations; transformers 5 has a new name for it."""
+    name = f"activation_checkpointing_{switch}"
+    getattr(model, name if hasattr(model, name) else f"gradient_checkpointing_{switch}")()
+
+
+def _named_below(tensors, prefix):
+    """Tensors whose name starts with a prefix, without it."""
+    return {
+        name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")
+    }

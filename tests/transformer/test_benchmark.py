@@ -1,0 +1,46 @@
+"""The benchmark of encoders runs, on a toy."""
+
+import gzip
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import LabelBinarizer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="no benchmarks in this checkout")
+
+
+def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
+    vectorizer = TfidfVectorizer(dtype=np.float32).fit(task.texts)
+    Y = LabelBinarizer(sparse_output=True).fit_transform(task.winners)
+    for part, rows in (("train", task.train), ("test", task.test)):
+        with gzip.open(tmp_path / f"{part}.txt.gz", "wt", encoding="utf-8") as file:
+            file.writelines(text + "\n" for text in task.texts[rows])
+        sp.save_npz(tmp_path / f"X_{part}.npz", vectorizer.transform(task.texts[rows]))
+        sp.save_npz(tmp_path / f"Y_{part}.npz", Y[rows])
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    settings = '{"n_epochs": 40, "learning_rate": 3e-3, "batch_size": 16}'
+    arguments = [str(tmp_path), "--encoder", str(folder), "--threads", "1", "--max-length", "16",
+                 "--precision", "float32", "--rows", "95", "--single", settings]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
+    import_module("benchmarks.transformer").main()
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    names = [line[0].removeprefix("| ") for line in lines]
+    assert names[2:] == [
+        "tf-idf, defaults",
+        "tf-idf",
+        "frozen embeddings",
+        "tf-idf + frozen, weight 0.5",
+        "tf-idf + frozen, weight 1",
+        "tf-idf + single-resolution",
+        "tf-idf + multi-resolution",
+    ]
+    precisions = dict(zip(names[2:], [float(line[1]) for line in lines[2:]], strict=True))
+    assert precisions["tf-idf"] < 50
+    assert precisions["tf-idf + single-resolution"] > 90

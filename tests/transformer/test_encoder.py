@@ -1,0 +1,178 @@
+"""Tokens, batches, pooling, precision, and the encoder's way through a pickle."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from sklearn_xmr._torch._encoder import TextEncoder
+from sklearn_xmr._torch._tokens import batches_by_length
+
+TEXTS = ["ada beats bob", "ada", "cid beats dan beats eve beats fay beats gus", "", "xyz beats"]
+
+
+def load(encoder, **settings):
+    settings = {"pooling": "auto", "max_length": 16, "precision": "float32", "device": "cpu", **settings}
+    return TextEncoder.load(encoder, **settings)
+
+
+def hidden_states(encoder, text):
+    """Token vectors of one text, without padding."""
+    ids = encoder.tokenizer(text, return_tensors="pt", truncation=True, max_length=encoder.max_length)
+    with torch.inference_mode():
+        return encoder.model(ids["input_ids"])
+
+
+def test_token_store(pair):
+    encoder = load(pair, max_length=6)
+    tokens = encoder.tokenize(TEXTS)
+    assert tokens.ids.dtype == np.int32
+    for i, text in enumerate(TEXTS):
+        expected = pair[1](text, truncation=True, max_length=6)["input_ids"]
+        assert tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]].tolist() == expected
+    ids, mask = tokens.pad(np.array([2, 1]), 0)
+    assert ids.shape == mask.shape == (2, 8)  # 6 tokens, rounded up
+    assert mask.sum(dim=1).tolist() == [6, 3]
+    assert not ids[mask == 0].any()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last", "pooler"])
+def test_pooling_equals_text_by_text(pair, pooling):
+    encoder = load(pair, pooling=pooling)
+    found = encoder.embed(encoder.tokenize(TEXTS))
+    for text, vector in zip(TEXTS, found, strict=True):
+        output = hidden_states(encoder, text)
+        states = output.last_hidden_state[0]
+        expected = {
+            "mean": states.mean(dim=0),
+            "cls": states[0],
+            "last": states[-1],
+            "pooler": output.pooler_output[0],
+        }[pooling]
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+
+
+def test_embedding_does_not_depend_on_the_batch(pair, monkeypatch):
+    encoder = load(pair)
+    tokens = encoder.tokenize(TEXTS * 5)
+    at_once = encoder.embed(tokens)
+    monkeypatch.setattr("sklearn_xmr._torch._encoder.TOKENS_PER_BATCH", 20)
+    np.testing.assert_allclose(encoder.embed(tokens), at_once, atol=1e-5)
+
+
+def test_every_text_once_an_epoch_and_lengths_together():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 100, 1000)
+    rows = rng.permutation(1000)[:999]
+    batches = batches_by_length(rows, lengths, 16, rng)
+    assert sorted(np.concatenate(batches).tolist()) == sorted(rows.tolist())
+    assert sorted({batch.size for batch in batches}) == [7, 16]
+    spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
+    assert spread < 5  # 99 over all
+    order = np.concatenate([lengths[batch] for batch in batches])
+    assert np.corrcoef(order, np.arange(order.size))[0, 1] < 0.2  # batches come in random order
+
+
+def test_bfloat16_is_near_float32(pair):
+    exact = load(pair)
+    rough = load(pair, precision="bfloat16")
+    tokens = exact.tokenize(TEXTS)
+    expected, found = exact.embed(tokens), rough.embed(tokens)
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - expected).max() < 0.05
+
+
+def test_folder_and_pair_agree(pair, folder):
+    by_pair, by_folder = load(pair), load(folder)
+    tokens = by_pair.tokenize(TEXTS)
+    np.testing.assert_array_equal(by_folder.embed(by_folder.tokenize(TEXTS)), by_pair.embed(tokens))
+    np.testing.assert_array_equal(load(str(folder)).embed(tokens), by_pair.embed(tokens))
+
+
+SMALL = {"vocab_size": 18, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+#: What each architecture calls its sizes; those of `SMALL` where it says nothing.
+ARCHITECTURES = {
+    "RobertaConfig": {**SMALL, "intermediate_size": 64, "max_position_embeddings": 34, "pad_token_id": 0},
+    "DistilBertConfig": {"vocab_size": 18, "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "DebertaV2Config": {
+        **SMALL, "intermediate_size": 64, "relative_attention": True, "position_buckets": 8,
+        "pos_att_type": ["p2c", "c2p"],
+    },
+    "XLNetConfig": {"vocab_size": 18, "d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
+    "ModernBertConfig": {**SMALL, "intermediate_size": 64, "pad_token_id": 0},
+    "ElectraConfig": {**SMALL, "embedding_size": 16, "intermediate_size": 64},
+    "MPNetConfig": {**SMALL, "intermediate_size": 64, "pad_token_id": 0, "max_position_embeddings": 34},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_architectures(pair, name):
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(getattr(transformers, name)(**ARCHITECTURES[name]))
+    encoder = load((model, pair[1]))
+    tokens = encoder.tokenize(TEXTS)
+    found = encoder.embed(tokens)
+    assert found.shape == (5, encoder.n_dims) == (5, 32)
+    for i, text in enumerate(TEXTS):  # padding changes nothing
+        alone = encoder.embed(encoder.tokenize([text]))[0]
+        np.testing.assert_allclose(found[i], alone, atol=1e-4)
+    encoder.model.train()
+    encoder.pooled(tokens, np.arange(3)).sum().backward()
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(encoder)).embed(tokens), found, atol=1e-6)
+
+
+def test_the_pair_is_copied_and_a_head_left_out(pair):
+    assert load(pair).model is not pair[0]
+    with_head = transformers.BertForSequenceClassification(pair[0].config)
+    assert type(load((with_head, pair[1])).model) is type(pair[0])
+
+
+@pytest.mark.parametrize(("written", "expected"), [("mean", "mean"), ("cls", "cls"), (None, "mean")])
+def test_auto_pooling_reads_what_sentence_transformers_wrote(folder, written, expected):
+    if written is not None:
+        (folder / "1_Pooling").mkdir()
+        modes = {
+            f"pooling_mode_{kind}_token{'s' * (kind == 'mean')}": kind == written
+            for kind in ("mean", "cls")
+        }
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(modes))
+    assert load(folder).pooling == expected
+
+
+def test_pickle(pair):
+    encoder = load(pair, pooling="cls", max_length=9)
+    state = pickle.dumps(encoder)
+    assert b"BertModel" not in state.replace(b'"BertModel"', b"")  # named in the config, not pickled
+    copy = pickle.loads(state)
+    assert (copy.pooling, copy.max_length, copy.precision) == ("cls", 9, "float32")
+    tokens = encoder.tokenize(TEXTS)
+    np.testing.assert_array_equal(copy.tokenize(TEXTS).ids, tokens.ids)
+    np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
+
+
+def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch):
+    encoder = load(pair)
+    encoder.device = torch.device("cuda", 0)  # as if fitted there
+    state = encoder.__getstate__()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    copy = TextEncoder.__new__(TextEncoder)
+    with pytest.warns(UserWarning, match="was on cuda:0, which this machine lacks; it is now on the CPU"):
+        copy.__setstate__(state)
+    assert copy.device.type == "cpu"
+    assert copy.embed(copy.tokenize(TEXTS)).shape == (5, 32)
+
+
+def test_bad_settings(pair):
+    with pytest.raises(ValueError, match="max_length must be at most 32 for this encoder, got 33"):
+        load(pair, max_length=33)
+    model, tokenizer = pair
+    with pytest.raises(
+        ValueError, match="pooling='pooler' needs a model with a pooler, BertModel has none"
+    ):
+        load((type(model)(model.config, add_pooling_layer=False), tokenizer), pooling="pooler")
+    tokenizer.pad_token = None
+    with pytest.raises(ValueError, match="tokenizer with a padding token"):
+        load((model, tokenizer))

@@ -1,0 +1,192 @@
+"""The training loop: steps, rates, accumulation, early stopping, interruption."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_xmr._torch._checkpoint import Checkpoint
+from sklearn_xmr._torch._encoder import TextEncoder
+from sklearn_xmr._torch._head import CandidateHead
+from sklearn_xmr._torch._training import LevelTraining, Progress, TrainingSettings
+
+SETTINGS = TrainingSettings(
+    loss="squared_hinge",
+    weighted_loss=True,
+    max_candidates=None,
+    batch_size=16,
+    accumulation_steps=1,
+    learning_rate=3e-3,
+    head_learning_rate=None,
+    warmup_fraction=0.1,
+    weight_decay=0.0,
+    dropout=0.1,
+    evaluation_interval=5,
+    patience=3,
+    compile=False,
+    gradient_checkpointing=False,
+)
+
+
+@pytest.fixture
+def make(pair, task):
+    """Function that starts a training: every name is a node, all are candidates."""
+    classes, codes = np.unique(task.winners, return_inverse=True)
+
+    def make(pair=pair, n_steps=20, validation=0, **changes):
+        encoder = TextEncoder.load(pair, pooling="mean", max_length=16, precision="float32", device="cpu")
+        rng = np.random.default_rng(0)
+        head = CandidateHead(
+            rng.normal(0, 0.02, (classes.size, encoder.n_dims)).astype(np.float32),
+            np.zeros(classes.size, dtype=np.float32),
+        )
+
+        def candidates(rows, max_candidates, rng):
+            nodes = np.tile(np.arange(classes.size), (len(rows), 1))
+            return nodes, (nodes == codes[rows][:, None]).astype(np.float32)
+
+        rows = task.train
+        return LevelTraining(
+            encoder,
+            head,
+            encoder.tokenize(task.texts.tolist()),
+            candidates,
+            rows[validation:],
+            rows[:validation],
+            n_steps,
+            dataclasses.replace(SETTINGS, **changes),
+            seed=0,
+        )
+
+    return make
+
+
+def copied(training):
+    return {name: tensor.clone() for name, tensor in training.weights().items()}
+
+
+def nothing(training):
+    pass
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "hinge", "cross_entropy"])
+def test_loss_falls(make, loss):
+    training = make(n_steps=60, loss=loss)
+    training.run(nothing)
+    losses = training.progress.losses
+    assert len(losses) == 12
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_looks_come_every_interval_and_at_the_end(make):
+    steps = []
+    training = make(n_steps=13)
+    training.run(lambda training: steps.append(training.progress.step))
+    assert steps == [5, 10, 13]
+    assert len(training.progress.losses) == 3
+    assert not training.encoder.model.training
+
+
+def test_learning_rate_rises_then_falls(make):
+    training = make(n_steps=10, warmup_fraction=0.2)
+    rates = [training._rate_factor(step) for step in range(10)]
+    np.testing.assert_allclose(rates, [1 / 3, 2 / 3, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+
+
+def test_head_has_its_own_rate_and_vectors_do_not_decay(make):
+    training = make(n_steps=1, head_learning_rate=0.5, weight_decay=0.25)
+    training.run(nothing)
+    matrices, vectors, head = training.optimizer.param_groups
+    assert [group["base_rate"] for group in (matrices, vectors, head)] == [3e-3, 3e-3, 0.5]
+    assert [group["weight_decay"] for group in (matrices, vectors, head)] == [0.25, 0, 0]
+    assert all(p.ndim == 1 for p in vectors["params"])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, when the compiler is loaded
+@pytest.mark.parametrize("changes", [
+    {"accumulation_steps": 4}, {"gradient_checkpointing": True}, {"compile": True},
+], ids=str)  # fmt: skip
+def test_other_ways_to_compute_the_same(make, pair_without_dropout, changes):
+    plain = make(pair_without_dropout, n_steps=3, dropout=0.0)
+    other = make(pair_without_dropout, n_steps=3, dropout=0.0, **changes)
+    start = copied(plain)
+    plain.run(nothing)
+    other.run(nothing)
+    for name, tensor in plain.weights().items():
+        torch.testing.assert_close(other.weights()[name], tensor, atol=2e-4, rtol=0)
+    assert not equal(start, plain.weights())
+
+
+def test_same_seed_same_weights_whatever_the_user_draws(make):
+    first, second = make(), make()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first.run(nothing)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    second.run(nothing)
+    assert equal(first.weights(), second.weights())
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("validation", [0, 20])
+@pytest.mark.parametrize("at", [5, 15, 23])
+def test_resumed_equals_uninterrupted(make, tmp_path, at, validation):
+    whole = make(n_steps=23, validation=validation)
+    whole.run(nothing)
+    checkpoint = Checkpoint(tmp_path / "new", "fit 1")
+
+    def look(training):
+        checkpoint.save(training.state(), dataclasses.asdict(training.progress))
+        if training.progress.step == at:
+            raise Interrupted
+
+    interrupted = make(n_steps=23, validation=validation)
+    with pytest.raises(Interrupted):
+        interrupted.run(look)
+    tensors, facts = checkpoint.load()
+    resumed = make(n_steps=23, validation=validation)
+    resumed.load_state(tensors, Progress(**facts))
+    resumed.run(nothing)
+    assert equal(resumed.weights(), whole.weights())
+    assert resumed.progress.losses == whole.progress.losses
+    assert resumed.progress.validation_losses == whole.progress.validation_losses
+
+
+def test_early_stopping_keeps_the_best_weights(make):
+    kept = {}
+
+    def look(training):
+        kept[training.progress.validation_losses[-1]] = copied(training)
+
+    # far too fast, so that it soon gets worse
+    training = make(n_steps=400, validation=30, learning_rate=0.02, warmup_fraction=0.0, patience=2)
+    training.run(look)
+    losses = training.progress.validation_losses
+    assert training.progress.step < 400
+    assert len(losses) - 1 - int(np.argmin(losses)) == 2
+    assert equal(training.weights(), kept[min(losses)])
+
+
+def test_checkpoint_of_another_fit_is_refused(tmp_path):
+    Checkpoint(tmp_path, "one").save({"a": torch.zeros(2), "b": np.ones(3)}, {"step": 4})
+    tensors, facts = Checkpoint(tmp_path, "one").load()
+    assert tensors["b"].tolist() == [1, 1, 1]
+    assert facts == {"step": 4}
+    with pytest.raises(ValueError, match="checkpoint_dir holds the checkpoint of a fit with other"):
+        Checkpoint(tmp_path, "other").load()
+    Checkpoint(tmp_path, "one").delete()
+    assert Checkpoint(tmp_path, "other").load() is None
+
+
+def test_divergence_is_an_error(make):
+    with pytest.raises(ValueError, match="Fine-tuning diverged: the loss is nan by step"):
+        make(n_steps=20, learning_rate=1e20, warmup_fraction=0.0).run(nothing)

@@ -1,0 +1,310 @@
+"""XRTransformerClassifier from texts to rankings."""
+
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from numpydoc.docscrape import ClassDoc
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import LabelBinarizer
+
+from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier, XRTransformerClassifier
+from sklearn_xmr._fine_tuning import label_counts
+from sklearn_xmr._torch._checkpoint import FILE_NAME, Checkpoint
+
+TREE = HierarchicalKMeans(branching_factor=4, max_leaf_size=3)  # levels of 4 and 12 nodes
+
+
+def make(encoder, **changes):
+    settings = {
+        "preliminary_indexer": TREE, "learning_rate": 3e-3, "n_epochs": 1, "batch_size": 16,
+        "max_length": 16, "random_state": 0,
+    }  # fmt: skip
+    return XRTransformerClassifier(encoder, **{**settings, **changes})
+
+
+def fit(encoder, task, **changes):
+    return make(encoder, **changes).fit(task.texts[task.train], task.winners[task.train])
+
+
+def same(left, right, texts):
+    """Whether two models rank alike, to the last bit."""
+    left, right = left.predict_topk(texts, k=3), right.predict_topk(texts, k=3)
+    return np.array_equal(left[0], right[0]) and np.array_equal(left[1], right[1])
+
+
+# ---------------------------------------------------------------- what it learns
+
+
+def test_learns_what_words_without_order_cannot_tell(pair, task):
+    train, test = task.train, task.test
+    vectorizer = TfidfVectorizer().fit(task.texts)
+    X = vectorizer.transform(task.texts)
+    linear = XRLinearClassifier(random_state=0).fit(X[train], task.winners[train])
+    assert linear.score(X[test], task.winners[test]) < 0.5
+    frozen = fit(pair, task, fine_tuning=None)
+    assert frozen.score(task.texts[test], task.winners[test]) < 0.5
+    assert frozen.history_ == []
+    single = fit(pair, task, fine_tuning="single", n_epochs=40)
+    assert single.score(task.texts[test], task.winners[test]) > 0.9
+    assert [level["n_nodes"] for level in single.history_] == [12]
+    multi = fit(pair, task, n_epochs=40)
+    assert multi.score(task.texts[test], task.winners[test]) > 0.9
+    assert [level["n_nodes"] for level in multi.history_] == [4, 12]
+
+
+@pytest.mark.parametrize("changes", [
+    {"bootstrap": "inherit"}, {"bootstrap": "random"}, {"negative_sampling": "tfn"},
+    {"negative_sampling": ["tfn", "man"]}, {"n_matched": 2},
+    {"max_candidates": 3}, {"loss": "hinge"}, {"loss": "cross_entropy"}, {"n_epochs": [1, 2]},
+    {"head_learning_rate": 0.1}, {"learning_rate": 1e-3}, {"warmup_fraction": 0.5}, {"weight_decay": 0.1},
+    {"dropout": 0.0}, {"pooling": "cls"}, {"embedding_weight": 0.5}, {"precision": "bfloat16"},
+    {"max_nodes": 4}, {"fine_tuning": "single"}, {"vectorizer": "drop"}, {"batch_size": 8},
+    {"validation_fraction": 0.2}, {"random_state": 1}, {"preliminary_indexer": None}, {"max_length": 4},
+    {"vectorizer": CountVectorizer(binary=True)},
+], ids=str)  # fmt: skip
+def test_parameter_acts(pair, task, changes):
+    base, changed = fit(pair, task, n_matched=1), fit(pair, task, **{"n_matched": 1, **changes})
+    assert not same(base, changed, task.texts[task.test])
+    for level in changed.history_:
+        assert np.isfinite(level["losses"]).all()
+
+
+def test_weighted_loss_and_start_count_labels(pair, task):
+    y = LabelBinarizer(sparse_output=True).fit_transform(task.winners)
+    y = sp.csr_matrix((y + y[:, np.r_[1:12, 0]]) > 0).astype(int)  # two labels each, some in one node
+    texts, y = task.texts[task.train], y[task.train]
+    three_levels = HierarchicalKMeans(branching_factor=2, max_leaf_size=3)
+    models = [
+        make(pair, preliminary_indexer=three_levels, **changes).fit(texts, y)
+        for changes in ({}, {"weighted_loss": False}, {"bootstrap": "linear"})
+    ]
+    assert not same(models[0], models[1], task.texts[task.test])
+    assert not same(models[0], models[2], task.texts[task.test])
+
+
+def test_label_counts():
+    tree = LabelTree([[0, 2], [0, 2, 5]], [4, 0, 1, 2, 3])
+    Y = sp.csr_array([[1, 0, 0, 0, 1], [0, 1, 1, 1, 1]])
+    root, nodes, slots = (level.toarray().tolist() for level in label_counts(tree, Y))
+    assert root == [[2], [4]]
+    assert nodes == [[2, 0], [1, 3]]
+    assert slots == [[1, 1, 0, 0, 0], [1, 0, 1, 1, 1]]
+
+
+# ---------------------------------------------------------------- answers
+
+
+def test_answers_have_the_form_of_y(pair, task):
+    texts = task.texts[task.test]
+    model = fit(pair, task, fine_tuning=None)
+    assert set(model.predict(texts)) <= set(task.winners)
+    assert model.decision_function(texts).shape == (texts.size, 12)
+    Y = LabelBinarizer(sparse_output=True).fit_transform(task.winners)
+    model = make(pair, fine_tuning=None).fit(task.texts[task.train], Y[task.train])
+    assert sp.issparse(model.predict(texts))
+    assert model.predict(texts).shape == model.decision_function(texts).shape == (texts.size, 12)
+    labels, scores = model.predict_topk(texts, k=4, labels=[1, 5, 6, 7])
+    assert set(labels.ravel()) == {1, 5, 6, 7}
+    assert np.all(np.diff(scores, axis=1) <= 0)
+    assert model.score(texts, Y[task.test]) == np.mean(
+        Y[task.test].toarray()[np.arange(texts.size), model.predict_topk(texts, k=1)[0][:, 0]]
+    )
+    assert not hasattr(model, "predict_proba")
+    ranker = XRLinearClassifier(loss="log_loss")
+    model = make(pair, ranker=ranker, fine_tuning=None).fit(
+        task.texts[task.train], task.winners[task.train]
+    )
+    np.testing.assert_allclose(model.predict_proba(texts).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_transform_gives_unit_embeddings(pair, task):
+    model = fit(pair, task, fine_tuning=None)
+    embeddings = model.transform(task.texts[:5])
+    assert embeddings.shape == (5, 32)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+    raw = model.encoder_.embed(model.encoder_.tokenize(task.texts[:5].tolist()))
+    np.testing.assert_allclose(embeddings * np.linalg.norm(raw, axis=1, keepdims=True), raw, rtol=1e-4)
+
+
+def test_features_are_tfidf_and_embeddings(pair, task):
+    texts, y = task.texts[task.train], task.winners[task.train]
+    vectorizer = FrozenEstimator(TfidfVectorizer().fit(texts))
+    model = fit(pair, task, fine_tuning=None, vectorizer=vectorizer, embedding_weight=0.5)
+    X = sp.hstack([vectorizer.transform(texts), 0.5 * model.transform(texts)], format="csr")
+    # the seed that fit draws from random_state=0
+    seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
+    ranker = XRLinearClassifier(C=0.5, weight_threshold=0.05, random_state=seed).fit(X, y)
+    found, expected = model.predict_topk(texts, k=3), ranker.predict_topk(X, k=3)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-3)
+
+
+# ---------------------------------------------------------------- scikit-learn's habits
+
+
+def test_random_state_fixes_the_result(pair, task):
+    first, second = fit(pair, task), fit(pair, task)
+    assert same(first, second, task.texts)
+    assert [level["losses"] for level in first.history_] == [level["losses"] for level in second.history_]
+
+
+def test_the_users_model_stays_as_it_was(pair, task):
+    before = {name: tensor.clone() for name, tensor in pair[0].state_dict().items()}
+    fit(pair, task)
+    assert all(tensor.equal(before[name]) for name, tensor in pair[0].state_dict().items())
+
+
+def test_clone_and_grid_search(folder, task):
+    model = make(str(folder), fine_tuning=None, ranker=XRLinearClassifier(), vectorizer=TfidfVectorizer())
+    search = GridSearchCV(
+        model, {"vectorizer__binary": [True], "ranker__beam_width": [2, 5], "embedding_weight": [0.5]}, cv=2
+    ).fit(task.texts[task.train], task.winners[task.train])
+    assert search.best_estimator_.embedding_weight == 0.5
+    assert search.best_params_["ranker__beam_width"] in (2, 5)
+
+
+def test_clone_of_a_pair(pair, task):
+    copy = clone(make(pair))
+    assert copy.encoder[0] is not pair[0]
+    assert same(copy.fit(task.texts[task.train], task.winners[task.train]), fit(pair, task), task.texts)
+
+
+PREDICT = """
+import sys, joblib, numpy as np
+model, texts, labels, scores = joblib.load(sys.argv[1])
+found = model.predict_topk(texts, k=3)
+assert np.array_equal(found[0], labels)
+np.testing.assert_allclose(found[1], scores, rtol=1e-4)
+"""
+
+
+def test_saved_and_loaded(pair, task, tmp_path):
+    model = fit(pair, task)
+    assert same(pickle.loads(pickle.dumps(model)), model, task.texts)
+    texts = task.texts[task.test]
+    joblib.dump((model, texts, *model.predict_topk(texts, k=3)), tmp_path / "model.joblib")
+    process = subprocess.run([sys.executable, "-c", PREDICT, tmp_path / "model.joblib"],
+                             capture_output=True, text=True, check=False)  # fmt: skip
+    assert process.returncode == 0, process.stderr
+
+
+def test_failed_fit_changes_nothing(pair, task):
+    model = fit(pair, task, fine_tuning=None)
+    before = pickle.dumps(model.ranker_.tree_), model.encoder_
+    model.set_params(fine_tuning="multi", n_epochs=[1, 1, 1])
+    with pytest.raises(ValueError, match="one number or one per fine-tuned level, got 3 for 2"):
+        model.fit(task.texts[:50], task.winners[:50])
+    assert (pickle.dumps(model.ranker_.tree_), model.encoder_) == before
+
+
+def test_verbose_logs(pair, task, caplog):
+    with caplog.at_level("INFO", logger="sklearn_xmr"):
+        fit(pair, task, verbose=True, evaluation_interval=4, validation_fraction=0.1)
+    text = caplog.text
+    assert "level 1 of 2, step 4 of 6: loss" in text
+    assert ", validation" in text
+    assert "ranking" in text
+
+
+def test_fitted_attributes_are_documented(pair, task):
+    model = fit(pair, task, fine_tuning=None)
+    documented = {entry.name for entry in ClassDoc(type(model))["Attributes"]}
+    assert documented == {name for name in vars(model) if name.endswith("_")}
+    assert set(model.fit_seconds_) == {"features", "fine_tuning", "encoding", "ranking"}
+
+
+def test_device(pair, task):
+    assert fit(pair, task, fine_tuning=None, device="cpu").encoder_.device == torch.device("cpu")
+    with pytest.raises(RuntimeError, match="abacus"):
+        fit(pair, task, device="abacus")
+
+
+# ---------------------------------------------------------------- interruption
+
+
+@pytest.mark.parametrize("random_state", [0, None])
+@pytest.mark.parametrize("n_saves", [1, 2, 3, 4])
+def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, random_state):
+    settings = {"checkpoint_dir": tmp_path, "evaluation_interval": 3, "validation_fraction": 0.1,
+                "random_state": random_state}  # fmt: skip
+    save, seeds = Checkpoint.save, []
+
+    def save_then_stop(self, tensors, facts):
+        save(self, tensors, facts)
+        seeds.append(facts["seed"])
+        if len(seeds) == n_saves:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(pair, task, **settings)
+    assert (tmp_path / FILE_NAME).exists()
+    resumed = fit(pair, task, **settings)
+    assert len(set(seeds)) == 1
+    assert len(seeds) == 4  # two looks in each level, none of them twice
+    assert not (tmp_path / FILE_NAME).exists()
+    if random_state == 0:
+        whole = fit(pair, task, **{**settings, "checkpoint_dir": None})
+        assert same(whole, resumed, task.texts)
+        for level in (*whole.history_, *resumed.history_):
+            del level["seconds"]
+        assert whole.history_ == resumed.history_
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 1e-4}, {"n_epochs": 2}, {"random_state": 1}])
+def test_checkpoint_of_other_parameters_is_refused(pair, task, tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(Checkpoint, "delete", lambda self: None)
+    fit(pair, task, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="checkpoint of a fit with other parameters or data"):
+        fit(pair, task, checkpoint_dir=tmp_path, **changes)
+    with pytest.raises(ValueError, match="checkpoint of a fit with other parameters or data"):
+        make(pair, checkpoint_dir=tmp_path).fit(task.texts[:99], task.winners[:99])
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(("changes", "match"), [
+    ({"fine_tuning": "double"}, "'fine_tuning' parameter"),
+    ({"bootstrap": "pecos"}, "'bootstrap' parameter"),
+    ({"loss": "log_loss"}, "'loss' parameter"),
+    ({"negative_sampling": "none"}, "'negative_sampling' parameter"),
+    ({"negative_sampling": ["tfn"]}, "negative_sampling must be one name or one per level, got 1"),
+    ({"n_epochs": [1, 0]}, "n_epochs must be positive"),
+    ({"validation_fraction": 0.999}, "leaves none of the 100 row"),
+    ({"max_length": 100}, "max_length must be at most 32"),
+    ({"vectorizer": "tfidf"}, "'vectorizer' parameter"),
+    ({"encoder": 3}, "'encoder' parameter"),
+    ({"encoder": ("a",)}, "encoder must be a name, a folder or a pair"),
+])  # fmt: skip
+def test_bad_parameter(pair, task, changes, match):
+    with pytest.raises(ValueError, match=match):
+        fit(changes.pop("encoder", pair), task, **changes)
+
+
+def test_bad_texts(pair, task):
+    model = fit(pair, task, fine_tuning=None)
+    y = task.winners[:2]
+    with pytest.raises(TypeError, match=r"X\[1\] must be a str, got 3"):
+        make(pair).fit(["ada", 3], y)
+    with pytest.raises(ValueError, match="X must be a one-dimensional sequence of str"):
+        make(pair).fit(np.array([["ada"], ["bob"]]), y)
+    with pytest.raises(ValueError, match="same number of rows, got 3 rows in X"):
+        make(pair).fit(["ada"] * 3, y)
+    with pytest.raises(ValueError, match="X must be a one-dimensional sequence of str"):
+        model.predict("ada beats bob")
+    with pytest.raises(ValueError, match="X must hold at least one text, got none"):
+        model.predict_topk([])
+    with pytest.raises(NotFittedError):
+        make(pair).predict(["ada"])
