@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# EXTRAS= leaves torch out, for an interpreter that has no build of it; its tests are then skipped
+# EXTRAS= leaves torch out, for an interpreter that has no build of it; its tests are then skipped and
+# its examples shown without output
 EXTRAS ?= ,transformer
 SOURCES = pyproject.toml constraints.txt setup.py $(shell find sklearn_xmr -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
@@ -72,7 +73,7 @@ $(VENV)/.installed-bench: $(VENV)/bin/python $(SOURCES)
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-doc: $(VENV)/bin/python $(SOURCES)
-	$(PIP) -e ".[doc]"
+	$(PIP) -e ".[doc$(EXTRAS)]"
 	touch $@ $(VENV)/.installed
 
 clean:

@@ -1,6 +1,7 @@
 """Sphinx configuration; ``make doc`` builds the site without a network."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -43,17 +44,20 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the template of the class page lists them
 numpydoc_xref_param_type = False
 
-# -- gallery: folders follow the steps of the method; an example that fails fails the build
+# -- gallery: folders follow the steps of the method; an example that fails fails the build. Without torch,
+#    those that need it are shown and not run.
 
+runs_encoders = find_spec("torch") and find_spec("transformers")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"\.py$",
+    "filename_pattern": r"\.py$" if runs_encoders else r"/examples/(?!transformer/).*\.py$",
     "subsection_order": [
         "../examples/label_embedding",
         "../examples/indexing",
         "../examples/matching",
         "../examples/ranking",
+        "../examples/transformer",
         "../examples/metrics",
         "../examples/thresholds",
         "../examples/inspection",
