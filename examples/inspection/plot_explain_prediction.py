@@ -2,14 +2,14 @@
 Explain a prediction
 ====================
 
-A label's score is a product of factors, one for each level of the label tree. We look at what each word
-of a question contributed at each level, find the level at which a missed label left the beam, and
-measure how many true labels are lost on each level.
+A label's score is a product of factors, one for each level of the label tree. We look at what
+each word of a question contributed at each level, find the level at which a missed label left
+the beam, and measure how many true labels are lost on each level.
 """
 
 # %%
-# Passages of the documentation of NumPy, SciPy and scikit-learn; labels are the functions that they
-# concern.
+# Passages of the documentation of NumPy, SciPy and scikit-learn; labels are the functions that
+# they concern.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -30,10 +30,10 @@ classifier = XRLinearClassifier(indexer=indexer, random_state=0).fit(X_train, do
 print(classifier.tree_)
 
 # %%
-# Ask a question, and see why the best answer came first. Each pair of lines is a level of the tree: the
-# node on the way to the label, its margin, the factor that the margin becomes, the product so far, and
-# the place among the nodes that were looked at. Below stands what the margin is made of: the intercept,
-# and weight times value of each word.
+# Ask a question, and see why the best answer came first. Each pair of lines is a level of the
+# tree: the node on the way to the label, its margin, the factor that the margin becomes, the
+# product so far, and the place among the nodes that were looked at. Below stands what the
+# margin is made of: the intercept, and weight times value of each word.
 names = {"feature_names": vectorizer.get_feature_names_out(), "label_names": docs.label_names}
 question = vectorizer.transform(["cluster points by density"])
 labels, scores = classifier.predict_topk(question, k=3)
@@ -41,16 +41,16 @@ print([str(docs.label_names[label]) for label in labels[0]])
 print(classifier.explain(question, labels[0, 0], **names))
 
 # %%
-# With a beam that keeps a single node, a label is lost as soon as its node is not the best of its
-# level. The explanation of a missed label tells where that happened. Below that level nothing was
-# searched, so there are no ranks; margins and scores are computed all the same.
+# With a beam that keeps a single node, a label is lost as soon as its node is not the best of
+# its level. The explanation of a missed label tells where that happened. Below that level
+# nothing was searched, so there are no ranks; margins and scores are computed all the same.
 wanted = list(docs.label_names).index("sklearn.cluster.DBSCAN")
 narrow = classifier.explain(question, wanted, beam_width=1, **names)
 print(narrow)
 
 # %%
-# The numbers are plain attributes. Of the true labels of some test passages, count at which level those
-# that were missed left the beam. A wider beam helps most on the first level.
+# The numbers are plain attributes. Of the true labels of some test passages, count at which
+# level those that were missed left the beam. A wider beam helps most on the first level.
 rows = np.random.default_rng(0).choice(X_test.shape[0], 200, replace=False)
 widths = [1, 2, 5, 10]
 n_levels = classifier.tree_.n_levels
@@ -64,11 +64,12 @@ lost = 100 * lost / lost.sum(axis=1, keepdims=True)
 print("% of true labels reached:", dict(zip(widths, lost[:, 0].round(1).tolist(), strict=True)))
 
 # %%
-# What the nodes stand for is written in their weights. The words with the largest weights of each node:
+# What the nodes stand for is written in their weights. The words with the largest weights of
+# each node:
 counts = docs.Y[train].sum(axis=0)
 print(
     describe_tree(
-        classifier, max_depth=1, max_children=4, n_labels=3, label_counts=counts, **names
+        classifier, max_depth=1, max_children=4, n_labels=2, label_counts=counts, **names
     )
 )
 

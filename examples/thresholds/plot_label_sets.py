@@ -2,14 +2,14 @@
 From rankings to probabilities and label sets
 =============================================
 
-A ranking does not say where to stop. We first turn scores into probabilities, then compare four rules
-that turn a ranking into a set of labels.
+A ranking does not say where to stop. We first turn scores into probabilities, then compare four
+rules that turn a ranking into a set of labels.
 """
 
 # %%
-# Passages of documentation, and the functions that they concern. A third of the training rows is held
-# out to calibrate and to tune thresholds: on rows that the classifier has learned from, its scores are
-# too good.
+# Passages of documentation, and the functions that they concern. A third of the training rows
+# is held out to calibrate and to tune thresholds: on rows that the classifier has learned from,
+# its scores are too good.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -43,9 +43,9 @@ rankings = {"scores": classifier.predict_topk(X[test])}
 rankings |= {method: model.predict_topk(X[test]) for method, model in calibrated.items()}
 
 # %%
-# Now the sets. Each rule is made for one average of F1: one threshold for all labels for the micro
-# average, a threshold per label for the macro average, the expected F1 of a row for the average over
-# rows.
+# Now the sets. Each rule is made for one average of F1: one threshold for all labels for the
+# micro average, a threshold per label for the macro average, the expected F1 of a row for the
+# average over rows.
 rules = ["top_k", "global_threshold", "label_thresholds", "expected_f1"]
 averages = ["micro", "macro", "samples"]
 f1 = np.zeros((len(rules), len(averages)))
@@ -60,9 +60,9 @@ for i, rule in enumerate(rules):
     )
 
 # %%
-# The reliability curve sets predicted probability against the share of labels that are true: the scores
-# of the squared hinge loss lie far from the diagonal, calibrated probabilities on it. On the right, the
-# rules.
+# The reliability curve sets predicted probability against the share of labels that are true:
+# the scores of the squared hinge loss lie far from the diagonal, calibrated probabilities on
+# it. On the right, the rules.
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
 for name, ranking in rankings.items():
     ReliabilityDisplay.from_predictions(Y_test, ranking, name=name, ax=left)
@@ -72,7 +72,7 @@ for j, average in enumerate(averages):
         np.arange(len(rules)) + 0.27 * (j - 1), f1[:, j], 0.25, label=f"{average}-F1"
     )
     right.bar_label(bars, fmt="%.2f", fontsize="small", padding=2)
-right.set_xticks(range(len(rules)), rules)
+right.set_xticks(range(len(rules)), [rule.replace("_", " ") for rule in rules])
 right.set(title="Label sets", ylabel="F1", ylim=(0, 1.25 * f1.max()))
 right.legend(ncols=3)
 plt.show()

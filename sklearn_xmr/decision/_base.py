@@ -1,11 +1,16 @@
 """What the two meta-estimators share: held-out rankings of the estimator they wrap."""
 
+from typing import NamedTuple
+
 import numpy as np
+import scipy.sparse as sp
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import Bunch, get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_xmr.metrics._scorer import predict_ranking
@@ -19,23 +24,41 @@ from sklearn_xmr.utils._sklearn_private import (
 from sklearn_xmr.utils._targets import encode_targets
 
 
+class HeldOut(NamedTuple):
+    """Rows of X that a fitted estimator has not seen, and their numbers.
+
+    `columns` says which column of the label matrix each of the estimator's labels is: with one class per
+    row, a fold may lack a class.
+    """
+
+    fitted: object
+    X: object
+    rows: np.ndarray
+    columns: np.ndarray
+
+
 class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Fits an estimator and, on rows that it has not seen, what comes after it.
 
-    Subclasses define `_needs_held_out_rows` and `_fit_decision`, which returns the attributes to set.
+    Subclasses define `_needs_held_out_rows` (for a form of y) and `_fit_decision`, which returns the
+    attributes to set.
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, **params):
         """Fit the estimator, and the decision on rows held out from it.
 
         Parameters
         ----------
         X : array-like, sparse matrix or list of texts, of n_samples rows
             Whatever the estimator takes.
-        y : {array-like, sparse matrix} of shape (n_samples, n_labels)
-            Multilabel indicator.
+        y : {array-like, sparse matrix} of shape (n_samples, n_labels) or array-like of shape (n_samples,)
+            Multilabel indicator, or classes.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weight of each row, for the estimator and for the decision.
+            Non-negative weight of each row, for the decision and for the estimator (with metadata routing:
+            if the estimator requests it).
+        **params : dict
+            Further arguments of the estimator's ``fit``, such as ``<step>__<name>`` of a pipeline. With
+            metadata routing: what the estimator and the splitter of ``cv`` request, such as `groups`.
 
         Returns
         -------
@@ -45,7 +68,7 @@ class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, 
         Raises
         ------
         ValueError
-            If y is not a multilabel indicator, a parameter is out of range, or an estimator that is said
+            If y is no classification target, a parameter is out of range, or an estimator that is said
             to be fitted does not know the labels of y.
         """
         validate_estimator_params(self)
@@ -53,45 +76,79 @@ class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, 
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y = indexable(X, y)
         Y, classes, form = encode_targets(y, y.shape[0] if hasattr(y, "shape") else len(y))
-        if form.kind != "multilabel":
-            raise ValueError(
-                f"{type(self).__name__} needs a multilabel indicator y of shape (n_samples, n_labels), got "
-                "one class per row; scikit-learn's CalibratedClassifierCV and TunedThresholdClassifierCV "
-                "are for that."
-            )
+        one_class_per_row = form.kind != "multilabel"
+        if one_class_per_row:
+            y = classes[Y.indices]
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, Y, ensure_non_negative=True)
-        is_fitted = self.cv == "prefit" or isinstance(self.estimator, FrozenEstimator)
+        routed = self._route(sample_weight, params)
+        held_out_rows = self._needs_held_out_rows(form)
+        is_fitted = self._is_prefit()
         folds = []
         if is_fitted:
             check_is_fitted(self.estimator)
             final = self.estimator
+            if one_class_per_row:
+                Y, classes = _known_classes(Y, classes, final.classes_)
             n_known = len(getattr(final, "classes_", classes))
             if n_known != classes.size:
                 raise ValueError(f"The fitted estimator knows {n_known} labels, but y has {classes.size}.")
             folds.append((final, np.arange(Y.shape[0])))
-        elif self._needs_held_out_rows():
-            for train, held_out in check_cv(self.cv).split(X, y):
-                folds.append((_fit_on(self.estimator, X, y, sample_weight, train), held_out))
+        elif held_out_rows:
+            splitter = check_cv(self.cv, y if one_class_per_row else None, classifier=True)
+            for train, held_out in splitter.split(X, y, **routed.splitter.split):
+                folds.append((_fit_on(self.estimator, X, y, routed.estimator.fit, train), held_out))
         if not is_fitted:
-            final = _fit_on(self.estimator, X, y, sample_weight)
+            final = _fit_on(self.estimator, X, y, routed.estimator.fit)
         learned = {}
-        if self._needs_held_out_rows():
-            parts = ((fitted, take_rows(X, rows), rows) for fitted, rows in folds)
+        if held_out_rows:
+            parts = (
+                HeldOut(fitted, take_rows(X, rows), rows, _columns(fitted, classes, form))
+                for fitted, rows in folds
+            )
             learned = self._fit_decision(parts, Y, sample_weight)
-
-        # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
-        self.estimator_ = final
-        self.classes_ = classes
-        self._target_form = form
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(final, name):
                 learned[name] = getattr(final, name)
-            elif hasattr(self, name):
-                delattr(self, name)
+
+        # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
+        self.estimator_ = final
+        self.classes_ = classes
+        self._target_form = form
         for name, value in learned.items():
             setattr(self, name, value)
         return self
+
+    def get_metadata_routing(self):
+        """Tell scikit-learn which metadata go where.
+
+        Returns
+        -------
+        MetadataRouter
+            ``fit`` passes on to the ``fit`` of the estimator, unless it is fitted already, and to the
+            ``split`` of ``cv``. `sample_weight` is used by the object itself as well.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        if not self._is_prefit():
+            router.add(
+                estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
+            )
+            router.add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+        return router
+
+    def _is_prefit(self):
+        return self.cv == "prefit" or isinstance(self.estimator, FrozenEstimator)
+
+    def _route(self, sample_weight, params):
+        """Arguments of the estimator's ``fit`` and of the splitter's ``split``."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if get_config()["enable_metadata_routing"]:
+            return process_routing(self, "fit", **weights, **params)
+        if weights and isinstance(self.estimator, Pipeline):
+            weights = {f"{self.estimator.steps[-1][0]}__sample_weight": sample_weight}
+        return Bunch(estimator=Bunch(fit={**weights, **params}), splitter=Bunch(split={}))
 
     def _answer(self, matrix):
         """A csr_array in the container of the y of fit."""
@@ -103,7 +160,6 @@ class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, 
         inner = get_tags(self.estimator)
         tags.input_tags = inner.input_tags
         tags.classifier_tags.multi_label = True
-        tags.classifier_tags.multi_class = False
         return tags
 
 
@@ -132,12 +188,32 @@ def unwrap(estimator):
     return unwrap(estimator.estimator) if isinstance(estimator, FrozenEstimator) else estimator
 
 
-def _fit_on(estimator, X, y, sample_weight, rows=None):
+def _fit_on(estimator, X, y, params, rows=None):
     """Fit a clone on some rows, or on all."""
-    weights = {}
-    if sample_weight is not None:
-        inside = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
-        weights = {f"{inside}sample_weight": sample_weight if rows is None else sample_weight[rows]}
     if rows is not None:
+        n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+        params = {name: _take(value, rows, n_samples) for name, value in params.items()}
         X, y = take_rows(X, rows), take_rows(y, rows)
-    return clone(estimator).fit(X, y, **weights)
+    return clone(estimator).fit(X, y, **params)
+
+
+def _take(value, rows, n_samples):
+    """Those rows of an argument that has an entry per row; anything else as it is."""
+    per_row = np.ndim(value) > 0 and np.shape(value)[0] == n_samples
+    return take_rows(value, rows) if per_row else value
+
+
+def _columns(fitted, classes, form):
+    """Column of the label matrix of each label of a fitted estimator."""
+    if form.kind == "multilabel":
+        return np.arange(classes.size)
+    return np.searchsorted(classes, fitted.classes_)
+
+
+def _known_classes(Y, classes, known):
+    """Label matrix with a column for each class that the fitted estimator knows."""
+    strange = np.setdiff1d(classes, known)
+    if strange.size:
+        raise ValueError(f"The fitted estimator knows the classes {known}, but y has {strange} as well.")
+    columns = np.searchsorted(known, classes)[Y.indices]
+    return sp.csr_array((Y.data, columns, Y.indptr), shape=(Y.shape[0], len(known))), np.asarray(known)

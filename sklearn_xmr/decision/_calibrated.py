@@ -23,7 +23,8 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
 
     The transformed margins of a tree of linear models rank labels but are no probabilities: of the labels
     that score 0.8, some other share than 80 % is true. On rows held out from the classifier, this learns a
-    map from scores to probabilities that never decreases, pooled over labels.
+    map from scores to probabilities that never decreases, pooled over labels. Where y holds one class per
+    row, the probabilities of a row are divided by their sum.
 
     Read more in the :ref:`User Guide <calibration>`.
 
@@ -63,7 +64,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
     See Also
     --------
     LabelSetClassifier : Makes label sets of probabilities, with ``rule="expected_f1"``.
-    sklearn.calibration.CalibratedClassifierCV : For one class per row.
+    sklearn.calibration.CalibratedClassifierCV : For one class per row; a map for each class.
 
     References
     ----------
@@ -101,7 +102,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         self.n_candidates = n_candidates
         self.cv = cv
 
-    def _needs_held_out_rows(self):
+    def _needs_held_out_rows(self, form):
         return True
 
     def _fit_decision(self, parts, Y, sample_weight):
@@ -111,10 +112,10 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             scores = score_to_logit(held_out.scores)
             return {"calibrators_": [fit_calibrator(self.method, scores, held_out.hits, weights)]}
         by_fold = []
-        for fitted, X, rows in parts:
+        for fitted, X, rows, columns in parts:
             classifier, X = _split(fitted, X)
             weights = np.ones(rows.size) if sample_weight is None else sample_weight[rows]
-            margins = gather_margins(classifier, X, Y[rows])
+            margins = gather_margins(classifier, X, Y[rows][:, columns])
             by_fold.append([(values, hits, weights[of]) for of, values, hits in margins])
         n_levels = {len(levels) for levels in by_fold}
         if len(n_levels) > 1:
@@ -145,6 +146,13 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         """
         check_is_fitted(self)
         k = check_positive_int(k, "k")
+        if self._target_form.kind == "multilabel":
+            return self._rank(X, k)
+        labels, probabilities = self._rank_classes(X, k)
+        return labels, _open_interval(probabilities)
+
+    def _rank(self, X, k):
+        """The best labels and the probability of each by itself."""
         if self.scope == "levels":
             labels, probabilities = rank_by_levels(*_split(self.estimator_, X), k, self.calibrators_)
         else:
@@ -154,8 +162,16 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             probabilities[found] = self.calibrators_[0].predict(score_to_logit(scores[found]))
         return labels, _open_interval(probabilities)
 
+    def _rank_classes(self, X, k):
+        """The best classes and their share in the probabilities of the `n_candidates` best, in float64."""
+        n_shared = min(self.n_candidates, self.classes_.size)
+        labels, probabilities = self._rank(X, max(k, n_shared))
+        probabilities = probabilities.astype(np.float64)
+        total = np.where(labels >= 0, probabilities, 0)[:, :n_shared].sum(axis=1, keepdims=True)
+        return labels[:, :k], probabilities[:, :k] / total
+
     def predict_proba(self, X):
-        """Estimate the marginal probability of each label.
+        """Estimate the marginal probability of each label, or that of each class.
 
         Parameters
         ----------
@@ -166,7 +182,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         -------
         probabilities : {ndarray, sparse matrix} of shape (n_samples, n_labels)
             Of the `n_candidates` best labels of each row; the others are absent in a CSR (sparse y) and
-            0 in an ndarray (dense y).
+            0 in an ndarray. One class per row: rows sum to one.
         """
         return self._answer(self._probabilities(X))
 
@@ -180,15 +196,22 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
 
         Returns
         -------
-        scores : {ndarray, sparse matrix} of shape (n_samples, n_labels)
-            Sparse y: the probabilities. Dense y: probabilities minus 0.5, so that positive scores are
-            what ``predict`` returns.
+        scores : {ndarray, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
+            Sparse y and more than two classes: the probabilities. Dense multilabel y: probabilities minus
+            0.5, so that positive scores are what ``predict`` returns. Two classes: the probability of
+            ``classes_[1]`` minus that of ``classes_[0]``.
         """
         probabilities = self.predict_proba(X)
-        return probabilities if sp.issparse(probabilities) else probabilities - np.float32(0.5)
+        kind = self._target_form.kind
+        if kind == "binary":
+            single = probabilities.shape[1] == 1
+            return probabilities[:, 0] if single else probabilities[:, 1] - probabilities[:, 0]
+        if kind == "multiclass" or sp.issparse(probabilities):
+            return probabilities
+        return probabilities - np.float32(0.5)
 
     def predict(self, X):
-        """Predict the labels that are more probable than not.
+        """Predict the labels that are more probable than not, or the most probable class.
 
         Parameters
         ----------
@@ -197,10 +220,13 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
 
         Returns
         -------
-        Y : {ndarray, sparse matrix} of shape (n_samples, n_labels)
-            Indicator, in the container of the y of fit. `LabelSetClassifier` has other rules.
+        Y : {ndarray, sparse matrix} of shape (n_samples, n_labels) or ndarray of shape (n_samples,)
+            Indicator, in the container of the y of fit; `LabelSetClassifier` has other rules. One class
+            per row: the most probable class.
         """
         chosen = self._probabilities(X)
+        if self._target_form.kind != "multilabel":
+            return self.classes_[chosen.toarray().argmax(axis=1)]
         chosen.data = (chosen.data > np.float32(0.5)).astype(np.int64)
         chosen.eliminate_zeros()
         return self._answer(chosen)
@@ -208,12 +234,14 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
     def score(self, X, y, sample_weight=None):
         """Return the precision at 1: the share of rows whose best label is one of theirs.
 
+        For one class per row this is the accuracy.
+
         Parameters
         ----------
         X : array-like, sparse matrix or list of texts, of n_samples rows
             Test rows.
-        y : {array-like, sparse matrix} of shape (n_samples, n_labels)
-            True labels.
+        y : {array-like, sparse matrix} of shape (n_samples, n_labels) or array-like of shape (n_samples,)
+            True labels, or classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Row weights.
 
@@ -222,13 +250,17 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         score : float
             In [0, 1].
         """
+        check_is_fitted(self)
+        if self._target_form.kind != "multilabel":
+            return super().score(X, y, sample_weight)
         y = check_label_matrix(y)
         return precision_at_k(y, self.predict_topk(X, k=1), k=1, sample_weight=sample_weight)
 
     def _probabilities(self, X):
-        n_labels = self.classes_.size if hasattr(self, "classes_") else 1
-        ranking = self.predict_topk(X, k=min(self.n_candidates, n_labels))
-        return topk_to_csr(*ranking, n_labels)
+        check_is_fitted(self)
+        n_labels = self.classes_.size
+        best = self._rank if self._target_form.kind == "multilabel" else self._rank_classes
+        return topk_to_csr(*best(X, min(self.n_candidates, n_labels)), n_labels)
 
 
 def _split(estimator, X):

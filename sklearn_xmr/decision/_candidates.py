@@ -28,8 +28,7 @@ def gather_candidates(parts, Y, k, sample_weight):
 
     Parameters
     ----------
-    parts : iterable of tuple (fitted, X, rows)
-        An estimator, rows of X that it has not seen, and their numbers.
+    parts : iterable of HeldOut
     Y : csr_array of shape (n_samples, n_labels)
         All labels.
     k : int
@@ -41,8 +40,9 @@ def gather_candidates(parts, Y, k, sample_weight):
     candidates : Candidates
     """
     rankings, held_out = [], []
-    for fitted, X, rows in parts:
-        rankings.append(rank(fitted, X, min(k, Y.shape[1])))
+    for fitted, X, rows, columns in parts:
+        labels, scores = rank(fitted, X, min(k, Y.shape[1]))
+        rankings.append((np.where(labels >= 0, columns[labels], -1), scores))
         held_out.append(rows)
     labels, scores = (np.concatenate(part) for part in zip(*rankings, strict=True))
     held_out = np.concatenate(held_out)

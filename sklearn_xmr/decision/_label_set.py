@@ -30,7 +30,8 @@ def _estimator_has(method):
 class LabelSetClassifier(BaseDecisionClassifier):
     """Turn the ranking of a classifier into label sets, by a rule tuned on held-out rows.
 
-    The ranking stays that of the wrapped estimator; only ``predict`` differs.
+    The ranking stays that of the wrapped estimator; only ``predict`` differs. Where y holds one class per
+    row, there is no set to cut: every method is then the estimator's, whatever the rule.
 
     Read more in the :ref:`User Guide <thresholds>`.
 
@@ -79,7 +80,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
 
     References
     ----------
-    .. [1] Y. Yang, "A study of thresholding strategies for text categorization", SIGIR 2001.
+    .. [1] Yiming Yang, "A study of thresholding strategies for text categorization", SIGIR 2001.
     .. [2] N. Ye, K. M. A. Chai, W. S. Lee, H. L. Chieu, "Optimizing F-measure: a tale of two approaches",
        ICML 2012.
     .. [3] Y.-J. Lin, C.-J. Lin, "On the thresholding strategy for infrequent labels in multi-label
@@ -114,8 +115,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
         self.min_positives = min_positives
         self.cv = cv
 
-    def _needs_held_out_rows(self):
-        return self.rule in ("global_threshold", "label_thresholds")
+    def _needs_held_out_rows(self, form):
+        return form.kind == "multilabel" and self.rule in ("global_threshold", "label_thresholds")
 
     def _fit_decision(self, parts, Y, sample_weight):
         held_out = gather_candidates(parts, Y, self.n_candidates, sample_weight)
@@ -134,10 +135,12 @@ class LabelSetClassifier(BaseDecisionClassifier):
 
         Returns
         -------
-        Y : {ndarray, sparse matrix} of shape (n_samples, n_labels)
-            Indicator, in the container of the y of fit.
+        Y : {ndarray, sparse matrix} of shape (n_samples, n_labels) or ndarray of shape (n_samples,)
+            Indicator, in the container of the y of fit. One class per row: the estimator's prediction.
         """
         check_is_fitted(self)
+        if self._target_form.kind != "multilabel":
+            return self.estimator_.predict(X)
         n_wanted = self.k if self.rule == "top_k" else self.n_candidates
         labels, scores = rank(self.estimator_, X, min(n_wanted, self.classes_.size))
         taken = labels >= 0
@@ -217,14 +220,14 @@ class LabelSetClassifier(BaseDecisionClassifier):
         return self.estimator_.predict_proba(X)
 
     def score(self, X, y, sample_weight=None):
-        """Return the micro-averaged F1 of the predicted sets.
+        """Return the micro-averaged F1 of the predicted sets; the accuracy for one class per row.
 
         Parameters
         ----------
         X : array-like, sparse matrix or list of texts, of n_samples rows
             Test rows.
-        y : {array-like, sparse matrix} of shape (n_samples, n_labels)
-            True labels.
+        y : {array-like, sparse matrix} of shape (n_samples, n_labels) or array-like of shape (n_samples,)
+            True labels, or classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Row weights.
 
@@ -233,6 +236,9 @@ class LabelSetClassifier(BaseDecisionClassifier):
         score : float
             In [0, 1].
         """
+        check_is_fitted(self)
+        if self._target_form.kind != "multilabel":
+            return super().score(X, y, sample_weight)
         predicted = self.predict(X)
         y = check_label_matrix(y, n_samples=predicted.shape[0])
         form = self._target_form

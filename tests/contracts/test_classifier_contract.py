@@ -3,13 +3,23 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_xmr import HierarchicalKMeans, OverlappingIndexer, XMREnsembleClassifier, XRLinearClassifier
+from sklearn_xmr import (
+    CalibratedXMRClassifier,
+    HierarchicalKMeans,
+    LabelSetClassifier,
+    OverlappingIndexer,
+    XMREnsembleClassifier,
+    XRLinearClassifier,
+)
 
 CLASSIFIERS = [
     XRLinearClassifier(),
     XRLinearClassifier(loss="log_loss"),
     XRLinearClassifier(loss="hinge"),
     XRLinearClassifier(indexer=HierarchicalKMeans(max_leaf_size=2), negative_sampling="tfn+man"),
+    CalibratedXMRClassifier(XRLinearClassifier(random_state=0)),
+    CalibratedXMRClassifier(XRLinearClassifier(random_state=0), scope="levels", method="sigmoid"),
+    LabelSetClassifier(XRLinearClassifier(random_state=0)),
     # folds treat a row of weight 2 and two equal rows differently, so beams are in-sample here
     XRLinearClassifier(indexer=OverlappingIndexer(HierarchicalKMeans(max_leaf_size=2), cv=None)),
     XMREnsembleClassifier(),
@@ -21,5 +31,6 @@ CLASSIFIERS = [
 @parametrize_with_checks(CLASSIFIERS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning")  # of some checks before 1.7
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from reference.decision import level_probability, platt_loss
 from scipy.optimize import minimize
 from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -220,6 +222,65 @@ def test_pipelines_inside(data, scope):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(("scope", "method"), WAYS)
+def test_one_class_per_row(scope, method):
+    X, codes = load_digits(return_X_y=True)
+    X, y = X / 16, np.array([f"digit {code}" for code in range(10)])[codes]
+    tree = LabelTree.from_paths([("even",) if code % 2 == 0 else ("odd",) for code in range(10)])
+    ranker = XRLinearClassifier(indexer=tree, random_state=0).fit(X[:900], y[:900])
+    model = CalibratedXMRClassifier(FrozenEstimator(ranker), scope=scope, method=method)
+    model.fit(X[900:1300], y[900:1300])
+    X_test, y_test = X[1300:], y[1300:]
+    probabilities = model.predict_proba(X_test)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_array_equal(model.decision_function(X_test), probabilities)
+    np.testing.assert_array_equal(model.predict(X_test), model.classes_[probabilities.argmax(axis=1)])
+    assert model.score(X_test, y_test) == np.mean(model.predict(X_test) == y_test) > 0.8
+    # log loss of the scores, shared out among the classes, is worse
+    scores = np.maximum(ranker.decision_function(X_test), 1e-9)
+    before = log_loss(y_test, scores / scores.sum(axis=1, keepdims=True))
+    assert log_loss(y_test, probabilities) < before
+    labels, best = model.predict_topk(X_test, k=3)
+    np.testing.assert_allclose(best, np.take_along_axis(probabilities, labels, axis=1), rtol=1e-5)
+    fewer = clone(model).set_params(n_candidates=2).fit(X[900:1300], y[900:1300])
+    assert np.all((fewer.predict_proba(X_test) > 0).sum(axis=1) == 2)
+    np.testing.assert_allclose(fewer.predict_proba(X_test).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("scope", ["path", "levels"])
+def test_a_fold_may_lack_a_class(scope):
+    X, y = load_iris(return_X_y=True)
+    place = np.arange(150) % 50  # within the class
+    folds = [
+        (np.flatnonzero((y != lacking) & (place < 30)), np.flatnonzero(place >= 30)) for lacking in (2, 0)
+    ]
+    ranker = XRLinearClassifier(score_transform="sigmoid", random_state=0)  # one level
+    model = CalibratedXMRClassifier(ranker, scope=scope, method="sigmoid", cv=folds).fit(X, y)
+    scores, hits = [], []
+    for train, test in folds:
+        fold = clone(ranker).fit(X[train], y[train])
+        labels, found = fold.predict_topk(X[test], k=2)
+        of_row = np.repeat(y[test], 2)
+        # what is below a root that is not positive has nothing to say about the level below
+        used = np.isin(of_row, fold.classes_) if scope == "levels" else np.full(120, True)
+        scores.append(found.ravel()[used])
+        hits.append((fold.classes_[labels.ravel()] == of_row)[used])
+    scores, hits = np.concatenate(scores), np.concatenate(hits)
+    wanted = fit_calibrator("sigmoid", score_to_logit(scores), hits, np.ones(hits.size))
+    at = np.linspace(-3, 3, 7)
+    np.testing.assert_allclose(model.calibrators_[0].predict(at), wanted.predict(at), rtol=1e-4)
+    assert model.classes_.tolist() == [0, 1, 2] and model.predict_proba(X).shape == (150, 3)
+
+
+def test_held_out_rows_may_lack_a_class_but_have_no_strange_one():
+    X, y = load_iris(return_X_y=True)
+    ranker = XRLinearClassifier(random_state=0).fit(X[:100], y[:100])
+    model = CalibratedXMRClassifier(ranker, cv="prefit").fit(X[50:100], y[50:100])
+    assert model.classes_.tolist() == [0, 1] and model.predict_proba(X).shape == (150, 2)
+    with pytest.raises(ValueError, match=r"knows the classes \[0 1\], but y has \[2\] as well"):
+        model.fit(X, y)
+
+
 @pytest.mark.parametrize("scope", ["path", "levels"])
 def test_weight_zero_removes_rows(data, ranker, scope):
     X, Y = data[2], data[3]
@@ -244,8 +305,6 @@ def test_grid_search_clone_and_pickle(data):
 
 def test_bad_input(data, ranker):
     model = CalibratedXMRClassifier(XRLinearClassifier())
-    with pytest.raises(ValueError, match="needs a multilabel indicator y"):
-        model.fit(data[0], np.arange(500) % 3)
     for change in ({"scope": "leaf"}, {"method": "beta"}, {"n_candidates": 0}, {"cv": "no"}):
         with pytest.raises(ValueError, match=next(iter(change))):
             clone(model).set_params(**change).fit(data[0], data[1])

@@ -1,17 +1,20 @@
 """LabelSetClassifier: every rule, every container, composition."""
 
 import pickle
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 from _data import random_problem
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.exceptions import NotFittedError
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
@@ -19,8 +22,10 @@ from sklearn.svm import LinearSVC
 
 from sklearn_xmr import CalibratedXMRClassifier, HierarchicalKMeans, LabelSetClassifier, XRLinearClassifier
 from sklearn_xmr.datasets import make_xmc_classification
+from sklearn_xmr.decision._base import HeldOut
 from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._label_set import RULES
+from sklearn_xmr.metrics import make_topk_scorer, precision_at_k
 
 INDEXER = HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
 
@@ -131,7 +136,8 @@ def test_cross_fitted_thresholds_pool_the_folds(data):
 
 def test_held_out_rows_keep_their_weights_and_truth(data, ranker):
     weights = np.arange(200.0)
-    parts = [(ranker, data[2][rows], rows) for rows in (np.array([7, 3]), np.array([3]))]
+    labels = np.arange(30)
+    parts = [HeldOut(ranker, data[2][rows], rows, labels) for rows in (np.array([7, 3]), np.array([3]))]
     held_out = gather_candidates(parts, data[3], 4, weights)
     assert held_out.row_weights.tolist() == [7.0, 3.0, 3.0]
     assert (held_out.Y - data[3][[7, 3, 3]]).nnz == 0
@@ -241,6 +247,76 @@ def test_grid_search_clone_and_pickle(data):
         clone(model).predict(data[4])
 
 
+def test_one_class_per_row_is_the_estimators():
+    X, y = load_iris(return_X_y=True)
+    y = np.array(["setosa", "versicolor", "virginica"])[y]
+    inner = XRLinearClassifier(random_state=0).fit(X, y)
+    for estimator in (XRLinearClassifier(random_state=0), FrozenEstimator(inner)):
+        model = LabelSetClassifier(estimator).fit(X, y)
+        np.testing.assert_array_equal(model.predict(X), inner.predict(X))
+        np.testing.assert_array_equal(model.decision_function(X), inner.decision_function(X))
+        np.testing.assert_array_equal(model.predict_topk(X, 2)[0], inner.predict_topk(X, 2)[0])
+        assert model.score(X, y) == inner.score(X, y) > 0.9
+        assert model.classes_.tolist() == inner.classes_.tolist() and not hasattr(model, "threshold_")
+
+
+def test_nothing_is_left_of_an_earlier_fit(data, ranker):
+    model = LabelSetClassifier(ranker, cv="prefit").fit(data[2], data[3])
+    assert hasattr(model, "thresholds_")
+    model.set_params(rule="top_k").fit(data[2], data[3])
+    assert not hasattr(model, "thresholds_") and not hasattr(model, "threshold_")
+
+
+def test_metadata_routing(data):
+    X, Y = data[0], data[1]
+    weights, groups = np.arange(300.0), np.arange(300) // 60
+    with sklearn.config_context(enable_metadata_routing=True):
+        inner = XRLinearClassifier(random_state=0).set_fit_request(sample_weight=True)
+        routed = LabelSetClassifier(make_pipeline(MaxAbsScaler(), inner), cv=GroupKFold(5))
+        routed.fit(X, Y, sample_weight=weights, groups=groups)
+        refused = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2)
+        with pytest.raises(UnsetMetadataPassedError, match=r"sample_weight.* not explicitly set"):
+            refused.fit(X, Y, sample_weight=weights)
+        # a fitted estimator takes no weights any more, so it need not ask for them
+        LabelSetClassifier(routed.estimator_, cv="prefit").fit(X, Y, sample_weight=weights)
+        scorer = make_topk_scorer(precision_at_k, k=1).set_score_request(sample_weight=False)
+        search = GridSearchCV(refused.set_params(estimator=inner).set_fit_request(sample_weight=True),
+                              {"rule": ["global_threshold"]}, cv=2, scoring=scorer)  # fmt: skip
+        search.fit(X, Y, sample_weight=weights)
+    folds = list(GroupKFold(5).split(X, groups=groups))
+    plain = LabelSetClassifier(make_pipeline(MaxAbsScaler(), inner), cv=folds).fit(
+        X, Y, sample_weight=weights
+    )
+    np.testing.assert_array_equal(routed.thresholds_, plain.thresholds_)
+    np.testing.assert_array_equal(routed.predict_topk(X)[1], plain.predict_topk(X)[1])
+    unweighted = clone(plain).fit(X, Y)
+    assert not np.array_equal(unweighted.thresholds_, plain.thresholds_)
+    by_hand = LabelSetClassifier(inner, rule="global_threshold", cv=2).fit(X, Y, sample_weight=weights)
+    assert search.best_estimator_.threshold_ == by_hand.threshold_
+
+
+def test_arguments_of_fit_reach_every_fit_of_the_estimator(data):
+    class Noting(XRLinearClassifier):
+        seen: ClassVar[list] = []
+
+        def fit(self, X, y, per_row=None, note=None):
+            Noting.seen.append((X.shape[0], None if per_row is None else len(per_row), note))
+            return super().fit(X, y)
+
+    LabelSetClassifier(Noting(random_state=0), cv=2).fit(data[0], data[1], per_row=np.zeros(300), note="n")
+    assert Noting.seen == [(150, 150, "n"), (150, 150, "n"), (300, 300, "n")]
+
+
+def test_relevance_is_cut_into_folds(data):
+    X, Y = data[0], data[1]
+    relevance = Y.astype(np.float32) * np.linspace(0.5, 3, 300)[:, None]
+    model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2)
+    model.fit(X, Y, relevance=sp.csr_array(relevance))
+    alone = XRLinearClassifier(random_state=0).fit(X, Y, relevance=sp.csr_array(relevance))
+    np.testing.assert_array_equal(model.predict_topk(X)[1], alone.predict_topk(X)[1])
+    assert not np.array_equal(model.thresholds_, clone(model).fit(X, Y).thresholds_)
+
+
 def test_a_failed_fit_changes_nothing(data, ranker):
     model = LabelSetClassifier(ranker, cv="prefit").fit(data[2], data[3])
     before = model.thresholds_
@@ -267,8 +343,6 @@ def test_bad_parameters(data, change, match):
 
 def test_bad_input(data, ranker):
     model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2)
-    with pytest.raises(ValueError, match="needs a multilabel indicator y"):
-        model.fit(data[0], np.arange(300) % 3)
     with pytest.raises(ValueError, match="requires y to be passed"):
         model.fit(data[0], None)
     with pytest.raises(NotFittedError):

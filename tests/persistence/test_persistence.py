@@ -18,7 +18,16 @@ from _data import random_problem
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_xmr import PIFA, PII, GraphSpectralEmbedding, HierarchicalKMeans, LabelTree, XRLinearClassifier
+from sklearn_xmr import (
+    PIFA,
+    PII,
+    CalibratedXMRClassifier,
+    GraphSpectralEmbedding,
+    HierarchicalKMeans,
+    LabelSetClassifier,
+    LabelTree,
+    XRLinearClassifier,
+)
 from sklearn_xmr._base import FORMAT_VERSION
 
 HERE = Path(__file__).parent
@@ -161,6 +170,39 @@ def test_parts_travel_by_skops():
         for name in ("embedding_", "tree_"):
             if hasattr(part, name):
                 assert str(getattr(twin, name)) == str(getattr(part, name))
+
+
+DECISIONS = [
+    CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=2),
+    CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=2, scope="levels", method="sigmoid"),
+    LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2),
+]
+
+
+@pytest.mark.parametrize("estimator", DECISIONS, ids=repr)
+def test_what_is_around_a_classifier_travels(estimator, tmp_path):
+    X, Y = random_problem(300, 60, 40, random_state=1)
+    fitted = clone(estimator).fit(X, Y)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    assert isinstance(mapped.estimator_.chunked_weights_[0].values, np.memmap)
+    twins = [mapped, copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))]
+    if skops_io := _skops():
+        stored = skops_io.dumps(fitted)
+        untrusted = skops_io.get_untrusted_types(data=stored)
+        assert all(name.startswith("sklearn_xmr.") for name in untrusted)
+        twins.append(skops_io.loads(stored, trusted=untrusted))
+    for twin in twins:
+        assert_same_answers(twin, fitted, X)
+        assert (twin.predict(X) - fitted.predict(X)).nnz == 0
+
+
+def _skops():
+    try:
+        import skops.io
+    except ImportError:
+        return None
+    return skops.io
 
 
 # ---------------------------------------------------------------------- formats
