@@ -124,6 +124,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             indexer = self._fit_indexer(X, Y, sample_weight, seed, progress.step)
         X = sp.csr_array(X)
         tree, positives = self._refine_tree(X, Y, indexer, sample_weight, seed, progress)
+        del indexer  # its centres are large
         if relevance is not None or self.relevance_norm is not None:
             relevance = Y if relevance is None else relevance
             positives = weigh_positives(tree, positives, relevance, self.relevance_norm)

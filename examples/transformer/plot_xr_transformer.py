@@ -2,9 +2,9 @@
 Train a text encoder down the label tree
 ========================================
 
-:class:`~sklearn_xmr.XRTransformerClassifier` fine-tunes a text encoder to tell the nodes of the
-label tree apart, level by level, and ranks on tf-idf and the encoder's embeddings side by side.
-In practice the encoder is a pretrained one, named by
+:class:`~sklearn_xmr.XRTransformerClassifier` fine-tunes a text encoder to tell the nodes of
+the label tree apart, level by level, and ranks on tf-idf and the encoder's embeddings side by
+side. In practice the encoder is a pretrained one, named by
 ``encoder="sentence-transformers/all-MiniLM-L6-v2"`` or a folder. Here a tiny one starts from
 random weights, so that nothing is downloaded and all that it knows it learns from the labels.
 
@@ -136,7 +136,7 @@ for ax, when, fitted in zip(axes, ["before", "after"], [untrained, classifier], 
         ax.scatter(*points[here].T, s=14, alpha=0.7, label=module)
     ax.set(title=f"{when} training: {alike:.0%}", xticks=[], yticks=[])
 figure.suptitle("Embeddings of held-out passages: neighbours in the same module")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+_ = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 # %%
 # Rankings of plain questions.
@@ -145,7 +145,7 @@ for question in (
     "cluster points by density",
     "draw random numbers",
 ):
-    labels, scores = classifier.predict_topk([question], k=3)
+    labels, scores = classifier.predict_topk([question], k=2)
     found = ", ".join(
         f"{label_names[j]} ({s:.2f})" for j, s in zip(labels[0], scores[0], strict=True)
     )

@@ -114,6 +114,10 @@ cdef inline void put_entry(const Chunk* chunk, int64_t position, int64_t slot, f
     chunk.values[position] = value
 
 
+cdef inline int64_t slot_of(const Block* block, int64_t i) noexcept nogil:
+    return block.children[block.places[i]] - block.first_child
+
+
 cdef int64_t merge_blocks(
     const Block* blocks, int64_t n_blocks, int64_t fan_out, int64_t* cursors, const Chunk* chunk,
     int64_t* n_entries,
@@ -123,7 +127,7 @@ cdef int64_t merge_blocks(
     A row that has at least two thirds of the siblings lists all of them in order, zeros included: search
     then adds it as a vector.
     """
-    cdef int64_t n_rows = 0, position = 0, in_row, b, i
+    cdef int64_t n_rows = 0, position = 0, in_row, slot, b, i
     cdef int32_t feature
     cdef bint is_full
     memset(cursors, 0, n_blocks * sizeof(int64_t))
@@ -155,9 +159,9 @@ cdef int64_t merge_blocks(
         for b in range(n_blocks):
             while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
                 if chunk != NULL:
+                    slot = slot_of(&blocks[b], cursors[b])
                     put_entry(
-                        chunk, position + (blocks[b].slots[cursors[b]] if is_full else i),
-                        blocks[b].slots[cursors[b]], blocks[b].values[cursors[b]])
+                        chunk, position + (slot if is_full else i), slot, blocks[b].values[cursors[b]])
                 i += 1
                 cursors[b] += 1
         position += fan_out if is_full else in_row

@@ -314,7 +314,7 @@ cdef void forget_rows(const Level* level, int32_t parent, Scratch* s) noexcept n
 
 cdef int keep_weights(
     const xmr_problem* p, const xmr_lanes* lanes, const xmr_solver* solver, unsigned finished,
-    const int32_t* slots, Scratch* s,
+    const int32_t* places, Scratch* s,
 ) noexcept nogil:
     """Append the weights of finished lanes that survive pruning; returns 0, or -1 without memory."""
     cdef int64_t n = solver.collect(p, lanes, finished, NULL), i
@@ -331,7 +331,7 @@ cdef int keep_weights(
     found = <xmr_weight*> s.found.data + s.n_found
     solver.collect(p, lanes, finished, found)
     for i in range(n):
-        found[i].lane = slots[found[i].lane]
+        found[i].lane = places[found[i].lane]
     s.n_found += n
     return 0
 
@@ -346,9 +346,9 @@ cdef int write_block(const xmr_problem* p, Scratch* s, Block* block) noexcept no
         return -1
     counts = <int64_t*> s.counts.data
     block.features = <int32_t*> malloc((n + 1) * sizeof(int32_t))
-    block.slots = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+    block.places = <uint8_t*> malloc(n + 1)
     block.values = <float*> malloc((n + 1) * sizeof(float))
-    if block.features == NULL or block.slots == NULL or block.values == NULL:
+    if block.features == NULL or block.places == NULL or block.values == NULL:
         return -1
     memset(counts, 0, (p.n_features + 1) * sizeof(int64_t))
     for i in range(n):
@@ -361,7 +361,7 @@ cdef int write_block(const xmr_problem* p, Scratch* s, Block* block) noexcept no
         position = counts[found[i].feature]
         counts[found[i].feature] += 1
         block.features[position] = features[found[i].feature] if features != NULL else found[i].feature
-        block.slots[position] = found[i].lane
+        block.places[position] = <uint8_t> found[i].lane
         block.values[position] = found[i].value
     block.n_entries = n
     return 0
@@ -396,7 +396,7 @@ cdef int run_task(
     cdef xmr_lanes lanes
     cdef const xmr_solver* solver = &XMR_SOLVERS[settings.is_double][settings.simd]
     cdef int32_t children[16]
-    cdef int32_t slots[16]
+    cdef int32_t places[16]
     cdef int32_t n_loaded = 0
     cdef unsigned free_lanes = (1 << XMR_LANES) - 1, fresh, finished
     cdef int k, n_wanted, n_refill = REFILL, unconverged = 0
@@ -435,6 +435,8 @@ cdef int run_task(
     p.threshold = settings.threshold
     p.should_stop = should_stop
     s.n_found = 0
+    block.children = level.child_order + task.first
+    block.first_child = level.child_ptr[task.parent]
     # small weights are rebuilt from alpha, for all lanes at once, and so is the start of log loss
     if settings.threshold < XMR_DUST or settings.loss == LOG_LOSS:
         n_refill = XMR_LANES
@@ -445,7 +447,7 @@ cdef int run_task(
         for k in range(XMR_LANES):
             if free_lanes >> k & 1 and n_loaded < task.n_children:
                 children[k] = level.child_order[task.first + n_loaded]
-                slots[k] = <int32_t> (children[k] - level.child_ptr[task.parent])
+                places[k] = n_loaded
                 mark_positives(level, children[k], k, True, settings.is_double, s)
                 fresh |= 1u << k
                 n_loaded += 1
@@ -458,7 +460,7 @@ cdef int run_task(
         finished = solver.run(&p, &lanes, n_wanted, &unconverged)
         if interrupted:
             break
-        if keep_weights(&p, &lanes, solver, finished, slots, s):
+        if keep_weights(&p, &lanes, solver, finished, places, s):
             return -1
         for k in range(XMR_LANES):
             if finished >> k & 1:
@@ -639,7 +641,7 @@ def solve_label_tree(
         if blocks != NULL:
             for b in range(n_tasks):
                 free(blocks[b].features)
-                free(blocks[b].slots)
+                free(blocks[b].places)
                 free(blocks[b].values)
         free(blocks)
         free(tasks)

@@ -14,7 +14,8 @@ from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
 
 #: A task is a cluster with as many children as keep rows times children below TASK_SIZE, within these
-#: bounds: enough to share the gathered rows, few enough to spread a wide cluster over threads.
+#: bounds: enough to share the gathered rows, few enough to spread a wide cluster over threads and to be
+#: numbered by a byte.
 TASK_SIZE, FEWEST_CHILDREN, MOST_CHILDREN = 2**22, 64, 256
 
 #: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto", in as many

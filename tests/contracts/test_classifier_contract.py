@@ -31,8 +31,7 @@ CLASSIFIERS = [
 @parametrize_with_checks(CLASSIFIERS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.filterwarnings(
-    "ignore:The least populated class in y:UserWarning"
-)  # of some checks before 1.7
+# of some checks before scikit-learn 1.7
+@pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
