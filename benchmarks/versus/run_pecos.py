@@ -9,7 +9,6 @@ many times slower. Both weight layouts are measured, because which one is faster
 
 from benchmarks.versus.worker import BEAM_WIDTH, K, Library, main, pad_lists
 
-
 #: Published settings: the defaults, costs induced from the labels, harder negatives.
 RECIPES = {
     "default": {"threshold": 0.1},
