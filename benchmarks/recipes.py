@@ -3,8 +3,8 @@
     python -m benchmarks.recipes DATA_FOLDER [DATA_FOLDER ...] [--python pecos=PATH] [--python omikuji=PATH]
 
 Prints a table for each data folder: test rows, beams of 10 nodes where the recipe does not say more. Times
-are seconds of a single run; CPU seconds matter, wall seconds depend on what else the machine does. `query` is
-the CPU time for all test rows at once, `MB` the model on disk. `--holdout` measures on a fifth of the
+are seconds of a single run; CPU seconds matter, wall seconds depend on what else the machine does. `query`
+is the CPU time for all test rows at once, `MB` the model on disk. `--holdout` measures on a fifth of the
 training rows instead of the test rows (ours alone): by that recipes are chosen. `--only` names a few.
 """
 
