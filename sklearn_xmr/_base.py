@@ -21,9 +21,10 @@ from sklearn_xmr.label_embedding import PIFA
 from sklearn_xmr.matching._beam_search import MAX_LEVELS, BeamSearch, nodes_to_csr, topk_to_csr
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
 from sklearn_xmr.matching._positive_split import positives_among, split_positives
+from sklearn_xmr.metrics import jain_propensity
 from sklearn_xmr.ranking._chunked_weights import LevelMatrices
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
-from sklearn_xmr.ranking._relevance import check_relevance, weigh_positives
+from sklearn_xmr.ranking._relevance import check_relevance, favour_tail, weigh_positives
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._fit_progress import FitProgress
@@ -116,6 +117,9 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             relevance = None if relevance is None else relevance[used]
             if Y.nnz == 0:
                 raise ValueError("sample_weight must be positive for at least one row with a label.")
+        if self.propensity_power > 0 and Y.shape[0] < 3:
+            raise ValueError(f"propensity_power needs at least 3 rows, got {Y.shape[0]}.")
+        propensities = jain_propensity(Y) if self.propensity_power > 0 else None
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
         progress = FitProgress(self, 3 + hasattr(self.indexer, "refine"), verbose=self.verbose, X=X_in, y=y)
@@ -128,6 +132,9 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         if relevance is not None or self.relevance_norm is not None:
             relevance = Y if relevance is None else relevance
             positives = weigh_positives(tree, positives, relevance, self.relevance_norm)
+        if propensities is not None:
+            leaves = favour_tail(positives[-1], tree.slot_labels, propensities, self.propensity_power)
+            positives = [*positives[:-1], leaves]
         weights, n_iter = self._train_levels(X, tree, positives, sample_weight, seed, progress)
 
         search = BeamSearch(tree, weights)

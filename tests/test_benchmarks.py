@@ -438,3 +438,31 @@ def test_copies_tell_two_meanings_apart():
     assert found["with copies"] >= 5
     assert found["VI"] < 0.95 * found["VI, random"]
     assert found["better than random"] > 0.5 * found["with copies"]
+
+
+# ---------------------------------------------------------------- recipes
+
+
+def test_recipes_table(data_folder):
+    recipes = import_module("benchmarks.recipes")
+    X, Y = (sp.csr_array(sp.load_npz(data_folder / f"{part}_train.npz")) for part in "XY")
+    X_test, Y_test = (sp.csr_array(sp.load_npz(data_folder / f"{part}_test.npz")) for part in "XY")
+    names = ["defaults", "propensity_power=2", "3 trees", "flat"]
+    said = []
+    lines = recipes.run(data_folder, only=names, say=said.append)
+    assert [line[0] for line in lines] == names
+    assert len(said) == len(names)
+    assert all(len(line) == len(recipes.HEADER) for line in lines)
+    ranked = XRLinearClassifier(random_state=0).fit(X, Y).predict_topk(X_test, k=10)
+    assert lines[0][recipes.HEADER.index("P@3")] == f"{100 * precision_at_k(Y_test, ranked, k=3):.2f}"
+    assert "flat" not in recipes.recipes(recipes.FLAT_MAX_LABELS + 1)
+    held_out = recipes.run(data_folder, only=["defaults"], holdout=True, say=said.append)
+    assert held_out[0][5:] != lines[0][5:]
+
+
+def test_recipes_leave_out_what_is_not_installed(data_folder, monkeypatch):
+    recipes = import_module("benchmarks.recipes")
+    monkeypatch.setattr(recipes, "why_unavailable", lambda name, python: "not there")
+    said = []
+    assert recipes.run(data_folder, only=["libpecos, tfn+man"], say=said.append) == []
+    assert said == ["libpecos, tfn+man: left out, not there"]

@@ -1,4 +1,5 @@
-"""omikuji with its defaults (Parabel: balanced 2-means trees, hinge loss), option ``trees`` of them.
+"""omikuji with its defaults (Parabel: balanced 2-means trees, hinge loss), option ``trees`` of them;
+with the option ``shape=bonsai`` unbalanced 100-means trees of depth 3.
 
 Its Python interface trains from a text file only; writing and parsing that file is "prepare", not "fit". It
 predicts one row per call, so a batch is a pool of Python threads over the rows (calls release the
@@ -52,6 +53,8 @@ class Omikuji(Library):
     def train(self, data):
         settings = self.omikuji.Model.default_hyper_param()
         settings.n_trees = int(self.options.get("trees", 1))
+        if self.options.get("shape") == "bonsai":  # as its README says
+            settings.cluster_balanced, settings.cluster_k, settings.max_depth = False, 100, 3
         trained = self.lib.train_omikuji_model(data, settings, self.pool.ptr)
         if trained == self.ffi.NULL:
             raise RuntimeError("omikuji could not train")

@@ -1,4 +1,4 @@
-"""libpecos (XR-Linear) with its defaults.
+"""libpecos (XR-Linear) with its defaults, or with the settings of an option ``recipe``.
 
 That is PIFA, hierarchical k-means (16 splits, leaves of up to 100 labels), squared hinge, teacher-forcing
 negatives, and weights below 0.1 dropped.
@@ -8,6 +8,15 @@ many times slower. Both weight layouts are measured, because which one is faster
 """
 
 from benchmarks.versus.worker import BEAM_WIDTH, K, Library, main, pad_lists
+
+#: Published settings: the defaults, costs induced from the labels, harder negatives.
+RECIPES = {
+    "default": {"threshold": 0.1},
+    "relevance": {"threshold": 1e-3, "Cp": 4.0, "rel_mode": "induce", "rel_norm": "l1"},
+    "tfn+man": {
+        "threshold": 0.1, "negative_sampling_scheme": "tfn+man", "only_topk": K, "beam_size": BEAM_WIDTH,
+    },
+}  # fmt: skip
 
 
 class Pecos(Library):
@@ -28,7 +37,9 @@ class Pecos(Library):
     def train(self, X, Y, Y_by_label):
         Z = self.embed(Y, X, method="pifa", threads=self.threads)
         tree = self.index(Z, indexer_type="hierarchicalkmeans", threads=self.threads, seed=0)
-        return self.linear.train(X, Y_by_label, C=tree, threads=self.threads, threshold=0.1)
+        recipe = dict(RECIPES[self.options.get("recipe", "default")])
+        relevance = {"R": Y_by_label} if "rel_mode" in recipe else {}
+        return self.linear.train(X, Y_by_label, C=tree, threads=self.threads, **relevance, **recipe)
 
     def save(self, model, path):
         model.save(path)

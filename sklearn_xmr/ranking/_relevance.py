@@ -76,6 +76,30 @@ def weigh_positives(tree, positives, relevance, norm):
     return [positives[0], *reversed(weighted)]
 
 
+def favour_tail(positives, slot_labels, propensities, power):
+    """Multiply the weights of the positives of the last level by (1 / propensity) ** power.
+
+    The factors are scaled to a mean of 1 over all positives, which keeps the balance of positives and
+    negatives as a whole. Levels above stay as they are: weighing them, too, loses more precision for the
+    same gain in the tail.
+
+    Parameters
+    ----------
+    positives : csr_array of shape (n_samples, n_slots)
+        Weights of the positives of the last level.
+    slot_labels : ndarray of shape (n_slots,)
+    propensities : ndarray of shape (n_labels,)
+    power : float
+
+    Returns
+    -------
+    positives : csr_array of shape (n_samples, n_slots), dtype float32
+    """
+    factors = (1 / propensities[slot_labels[positives.indices]]) ** power
+    values = (positives.data * (factors / factors.mean())).astype(np.float32)
+    return sp.csr_array((values, positives.indices, positives.indptr), shape=positives.shape)
+
+
 def _normalize(weights, norm):
     weights = weights.astype(np.float64)
     if norm is not None:

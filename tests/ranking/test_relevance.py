@@ -10,8 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier
+from sklearn_xmr.datasets import make_xmc_classification
+from sklearn_xmr.metrics import jain_propensity, propensity_scored_precision_at_k
 from sklearn_xmr.ranking._linear_ranker import LevelProblem, fit_linear_rankers
-from sklearn_xmr.ranking._relevance import check_relevance, weigh_positives
+from sklearn_xmr.ranking._relevance import check_relevance, favour_tail, weigh_positives
 from sklearn_xmr.utils._simd import available_simd
 
 
@@ -162,3 +164,87 @@ def test_dense_relevance_is_taken(problem):
     np.testing.assert_array_equal(
         check_relevance(relevance.toarray(), Y).toarray(), check_relevance(relevance, Y).toarray()
     )
+
+
+# ---------------------------------------------------------------- the tail
+
+
+@pytest.mark.parametrize("power", [0.5, 1, 2.0])
+def test_tail_factors_are_those_of_the_definition(problem, power):
+    _, Y, relevance = problem
+    slot_labels = np.append(np.arange(25)[::-1], 3)  # label 3 twice
+    n_rows, n_labels = Y.shape
+    truth = Y.toarray()
+    c = (np.log(n_rows) - 1) * 2.5**0.55
+    factor = [(1 + c * (truth[:, label].sum() + 1.5) ** -0.55) ** power for label in range(n_labels)]
+    positives = [factor[label] for row in truth for label in slot_labels if row[label]]
+    expected = relevance.toarray().astype(float)[:, slot_labels]
+    for slot, label in enumerate(slot_labels):
+        expected[:, slot] *= factor[label] * len(positives) / sum(positives)
+    tilted = favour_tail(sp.csr_array(relevance[:, slot_labels]), slot_labels, jain_propensity(Y), power)
+    np.testing.assert_allclose(tilted.toarray(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", [None, "l1"])
+@pytest.mark.parametrize("n_copies", [1, 2])
+def test_propensity_power_weighs_the_last_level(problem, norm, n_copies):
+    """The levels above are untouched, and a flat tree has no others."""
+    X, Y, relevance = problem
+    ends = np.multiply([0, 9, 17, 25], n_copies)
+    tree = LabelTree([[0, 3], ends], np.arange(25 * n_copies) % 25)
+    settings = {"indexer": tree, "relevance_norm": norm, "random_state": 0}
+    power = XRLinearClassifier(**settings, propensity_power=1.5)
+    for given in (None, relevance):
+        plain = XRLinearClassifier(**settings).fit(X, Y, relevance=given)
+        tilted = power.fit(X, Y, relevance=given)
+        np.testing.assert_array_equal(plain.coefs_[0].toarray(), tilted.coefs_[0].toarray())
+        assert not np.array_equal(plain.coefs_[1].toarray(), tilted.coefs_[1].toarray())
+    flat = {**settings, "indexer": LabelTree.flat(25), "relevance_norm": None}
+    factors = favour_tail(relevance, np.arange(25), jain_propensity(Y), 1.5)
+    a = XRLinearClassifier(**flat, propensity_power=1.5).fit(X, Y, relevance=relevance)
+    b = XRLinearClassifier(**flat).fit(X, Y, relevance=factors)
+    np.testing.assert_array_equal(a.coefs_[0].toarray(), b.coefs_[0].toarray())
+
+
+def test_propensities_are_those_of_the_rows_that_count(problem):
+    X, Y, _ = problem
+    weight = np.ones(60)
+    weight[:20] = 0
+    settings = {"indexer": LabelTree.flat(25), "propensity_power": 1.0, "random_state": 0}
+    a = XRLinearClassifier(**settings).fit(X, Y, weight)
+    b = XRLinearClassifier(**settings).fit(X[20:], Y[20:])
+    np.testing.assert_allclose(a.coefs_[0].toarray(), b.coefs_[0].toarray(), atol=1e-6)
+
+
+def test_propensity_power_of_zero_changes_nothing(problem):
+    X, Y, _ = problem
+    plain = XRLinearClassifier(random_state=0).fit(X, Y)
+    zero = XRLinearClassifier(random_state=0, propensity_power=0).fit(X, Y)
+    one = XRLinearClassifier(random_state=0, propensity_power=1).fit(X, Y)
+    np.testing.assert_array_equal(plain.coefs_[-1].toarray(), zero.coefs_[-1].toarray())
+    assert not np.array_equal(plain.coefs_[-1].toarray(), one.coefs_[-1].toarray())
+
+
+def test_propensity_power_serves_the_tail():
+    X, Y = make_xmc_classification(1500, 600, 300, tail_exponent=1.2, random_state=0)
+    train, test = slice(0, 1000), slice(1000, None)
+    propensities = jain_propensity(Y[train])
+    tail = []
+    for power in (0.0, 1.0, 2.0):
+        model = XRLinearClassifier(random_state=0, propensity_power=power).fit(X[train], Y[train])
+        ranked = model.predict_topk(X[test], 5)
+        tail.append(propensity_scored_precision_at_k(Y[test], ranked, propensities=propensities, k=1))
+    assert tail[0] < tail[1] < tail[2]
+
+
+@pytest.mark.parametrize("power", [-0.5, 11, None, "1"])
+def test_bad_propensity_power(problem, power):
+    X, Y, _ = problem
+    with pytest.raises(ValueError, match="'propensity_power' parameter"):
+        XRLinearClassifier(propensity_power=power).fit(X, Y)
+
+
+def test_propensities_need_three_rows(problem):
+    X, Y, _ = problem
+    with pytest.raises(ValueError, match="propensity_power needs at least 3 rows, got 2"):
+        XRLinearClassifier(propensity_power=1).fit(X[:2], Y[:2])
