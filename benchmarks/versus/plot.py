@@ -49,6 +49,6 @@ def write_plot(run, path):
         panel.set_xlabel("times ours")
         panel.set_title(f"{run['data']['name']}, {threads} thread(s)")
     panels[0].invert_yaxis()  # shared; the first measure on top
-    panels[-1].legend(fontsize="small")
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     figure.savefig(path, dpi=150)
     return None
