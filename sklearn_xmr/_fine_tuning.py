@@ -11,7 +11,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr._label_tree import LabelTree
-from sklearn_xmr._text_base import join_features
 from sklearn_xmr._torch._head import CandidateHead
 from sklearn_xmr._torch._training import LevelTraining, Progress
 from sklearn_xmr._xr_linear import XRLinearClassifier
@@ -19,6 +18,7 @@ from sklearn_xmr.matching._candidates import candidate_batch
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._start_weights import inherited_weights, random_weights, solved_weights
+from sklearn_xmr.utils._features import join_features
 
 
 class Curriculum:

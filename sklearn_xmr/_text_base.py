@@ -17,6 +17,7 @@ from sklearn_xmr._base import seeded_clone
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.indexing import HierarchicalKMeans
 from sklearn_xmr.utils._doc_link import DocLinkMixin
+from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
 from sklearn_xmr.utils._targets import encode_targets
@@ -301,12 +302,6 @@ def default_ranker():
     weights as much. Weights of the few hundred dense features are small each, but many.
     """
     return XRLinearClassifier(C=0.5, weight_threshold=0.05)
-
-
-def join_features(features, embeddings, embedding_weight):
-    """[features, embedding_weight * unit embeddings] as csr_array of float32; features may be None."""
-    dense = sp.csr_array(np.float32(embedding_weight) * normalize(embeddings))
-    return dense if features is None else sp.csr_array(sp.hstack([features, dense], format="csr"))
 
 
 class _Clock:
