@@ -157,6 +157,8 @@ def write_plot(results, path):
             )
     axes.plot(sizes, [size / sizes[0] for size in sizes], "k:", label="proportional")
     axes.set(xscale="log", yscale="log", xlabel=COLUMNS["n_labels"][0], ylabel="relative to the smallest")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
     axes.legend(fontsize="small")
     figure.savefig(path, dpi=150)
     return True
