@@ -153,13 +153,15 @@ def test_pickle(pair):
     np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
 
 
-def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch):
+@pytest.mark.parametrize("fitted_on", ["cuda", "cuda:0", "cuda:3"])
+def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch, fitted_on):
     encoder = load(pair)
-    encoder.device = torch.device("cuda", 0)  # as if fitted there
+    encoder.device = torch.device(fitted_on)  # as if fitted there
     state = encoder.__getstate__()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     copy = TextEncoder.__new__(TextEncoder)
-    with pytest.warns(UserWarning, match="was on cuda:0, which this machine lacks; it is now on the CPU"):
+    with pytest.warns(UserWarning, match=f"was on {fitted_on}, which this machine lacks; it is now on cpu"):
         copy.__setstate__(state)
     assert copy.device.type == "cpu"
     assert copy.embed(copy.tokenize(TEXTS)).shape == (5, 32)
