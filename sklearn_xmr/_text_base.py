@@ -54,6 +54,8 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         """Fine-tune the encoder and train the rankers.
 
+        Processes that are joined by ``torch.distributed`` share the work, see :ref:`several_gpus`.
+
         Parameters
         ----------
         X : array-like of str of shape (n_samples,)
@@ -72,7 +74,7 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
             If torch or transformers is not installed.
         ValueError
             If X or y is malformed, a setting does not fit the encoder, the checkpoint is that of another
-            fit, or training diverges. An earlier fit stays usable.
+            fit, training diverges, or the processes were given different data. An earlier fit stays usable.
         """
         validate_estimator_params(self)
         _require_torch()

@@ -1,7 +1,7 @@
 """One fit by several processes, each with a device of its own, through torch.distributed.
 
-Gradients are added up by one all-reduce a step, written out here rather than left to a wrapper of the model:
-a batch then weighs the same however its rows are shared, and compilation, recomputed activations and
+Gradients are added up by one all-reduce a step, written out here rather than left to a wrapper of the
+model: a row then weighs the same however a batch is shared, and compilation, recomputed activations and
 accumulation work as they do in one process.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-#: Longest step of a single process that the others wait for. That one of them died is noticed at once.
-LONGEST_WAIT = timedelta(days=7)
+#: Longest step of a single process that the others wait for. A process that dies closes its connections,
+#: which the others notice at once; this is for machines that vanish.
+LONGEST_WAIT = timedelta(days=1)
 
 _waiting_groups: WeakKeyDictionary = WeakKeyDictionary()  # by the default group beside which they were made
 
@@ -89,9 +90,9 @@ class Processes:
             except Exception as error:
                 answer = [(None, error)]
         dist.broadcast_object_list(answer, group=self._waiting_group)
-        result, error = answer[0]
-        if error is not None:
-            raise error
+        result, failure = answer[0]
+        if failure is not None:
+            raise failure
         return result
 
     def check_same(self, data):

@@ -70,8 +70,8 @@ class LevelTraining:
 
     Every step seeds its own random numbers, and the learning rate and the batch follow from the number of
     the step, so weights, optimiser and that number are all that it takes to go on after an interruption.
-    Of several processes each computes a part of every batch; sums over them, which they all get alike, decide
-    on everything, so weights and progress stay equal.
+    Of several processes each computes a part of every batch; sums over them, which they all get alike,
+    decide on everything, so weights and progress stay equal.
 
     Parameters
     ----------

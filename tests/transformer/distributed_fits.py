@@ -3,7 +3,6 @@
 The script takes its rank and a folder: for the file over which the processes meet, and for what they found.
 """
 
-import dataclasses
 import logging
 import os
 import pickle
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from sklearn.feature_extraction.text import TfidfVectorizer
+from transformer.conftest import WhoWins, tiny_model, tiny_tokenizer
 
 from sklearn_xmr import HierarchicalKMeans, XRTransformerClassifier
 from sklearn_xmr._torch._checkpoint import Checkpoint
@@ -22,7 +22,6 @@ from sklearn_xmr._torch._distributed import Processes
 from sklearn_xmr._torch._encoder import TextEncoder
 from sklearn_xmr._torch._head import CandidateHead
 from sklearn_xmr._torch._training import LevelTraining, TrainingSettings
-from transformer.conftest import WhoWins, tiny_model, tiny_tokenizer
 
 SIZE = 2
 #: 30 of 100 rows are held out; batches of 23 leave one of a single row, so that a process has none.
@@ -159,7 +158,7 @@ def find(rank, folder):
 
 
 def wait_for_the_dead(rank):
-    """The first process dies where it works alone; returns what the other gets, and when."""
+    """The first process dies where it works alone; returns what the other gets."""
     if rank == 0:
         XRTransformerClassifier._fit_ranker = lambda *args: os._exit(7)
     try:
@@ -172,7 +171,11 @@ if __name__ == "__main__":
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=SIZE, timeout=timedelta(minutes=2)
+        "gloo",
+        init_method=(folder / "meeting").as_uri(),
+        rank=rank,
+        world_size=SIZE,
+        timeout=timedelta(minutes=2),
     )
     found = find(rank, folder)
     (folder / f"found{rank}").write_bytes(pickle.dumps(found))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from transformer.distributed_fits import NO_NOISE, NOISE, SIZE, facts, fit, train_by_plain_descent
+from transformer.distributed_fits import NO_NOISE, SIZE, facts, fit, train_by_plain_descent
 
 from sklearn_xmr._torch._distributed import ALONE, Processes
 

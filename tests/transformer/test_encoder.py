@@ -55,6 +55,23 @@ def test_pooling_equals_text_by_text(pair, pooling):
         np.testing.assert_allclose(vector, expected, atol=1e-5)
 
 
+def test_one_text_is_not_padded(pair):
+    encoder = load(pair)
+    shapes = []
+    encoder.model.register_forward_pre_hook(
+        lambda model, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    encoder.embed(encoder.tokenize(TEXTS[:1]))
+    encoder.embed(encoder.tokenize(TEXTS[:2]))
+    assert shapes == [(1, 5), (2, 8)]
+
+
+def test_some_rows_are_embedded_as_among_all(pair):
+    encoder = load(pair)
+    tokens, rows = encoder.tokenize(TEXTS), np.array([3, 0, 2])
+    np.testing.assert_allclose(encoder.embed(tokens, rows), encoder.embed(tokens)[rows], atol=1e-6)
+
+
 def test_embedding_does_not_depend_on_the_batch(pair, monkeypatch):
     encoder = load(pair)
     tokens = encoder.tokenize(TEXTS * 5)
