@@ -37,11 +37,12 @@ class Curriculum:
         Its parameters are read.
     settings : TrainingSettings
     seed : int
+    processes : Processes
     """
 
-    def __init__(self, encoder, tokens, X, Y, tree, params, settings, seed):
+    def __init__(self, encoder, tokens, X, Y, tree, params, settings, seed, processes):
         self.encoder, self.tokens, self.X, self.tree = encoder, tokens, X, tree
-        self.params, self.settings, self.seed = params, settings, seed
+        self.params, self.settings, self.seed, self.processes = params, settings, seed, processes
         self.n_samples = Y.shape[0]
         self.counts = label_counts(tree, Y)
         self.levels = chosen_levels(tree, params.fine_tuning, params.max_nodes)
@@ -93,7 +94,7 @@ class Curriculum:
                 log("level %d of %d, step %d of %d: loss %.4f%s, %.0f s", number + 1, len(self.levels),
                     progress.step, training.n_steps, progress.losses[-1], validation,
                     progress.seconds)  # fmt: skip
-                if checkpoint is not None:
+                if checkpoint is not None and self.processes.is_first:
                     facts = {"seed": self.seed, "number": number, "history": history,
                              "progress": asdict(progress)}  # fmt: skip
                     checkpoint.save({**training.state(), **_arrays_of(rows)}, facts)
@@ -125,11 +126,14 @@ class Curriculum:
             return random_weights(int(problem.child_ptr[-1]), self.encoder.n_dims, rng)
         if bootstrap == "inherit":
             return inherited_weights(problem.child_ptr, *previous.head.arrays())
-        return solved_weights(
-            problem,
-            previous.embeddings,
-            is_weighted=bootstrap == "weighted_linear",
-            seed=int(rng.integers(2**31)),
+        embeddings = previous.embeddings
+        return self.processes.on_first(
+            lambda: solved_weights(
+                problem,
+                embeddings,
+                is_weighted=bootstrap == "weighted_linear",
+                seed=int(rng.integers(2**31)),
+            )
         )
 
     def _training(self, number, problem, weights, biases):
@@ -142,7 +146,7 @@ class Curriculum:
         return LevelTraining(
             self.encoder, CandidateHead(weights, biases), self.tokens, candidates, self.rows,
             self.validation_rows, int(np.ceil(self.epochs[number] * n_batches)), self.settings,
-            seed=int(self._rng(2, number).integers(2**31)),
+            seed=int(self._rng(2, number).integers(2**31)), processes=self.processes,
         )  # fmt: skip
 
     def _rng(self, *key):
@@ -167,15 +171,20 @@ class TrainedLevel:
     @cached_property
     def embeddings(self):
         """Of all rows, ndarray of shape (n_samples, n_dims)."""
-        return self.curriculum.encoder.embed(self.curriculum.tokens)
+        outer = self.curriculum
+        return outer.processes.embed(outer.encoder, outer.tokens)
 
     def match(self):
         """Nodes that a linear model on features and embeddings finds, (n_samples, n_matched), -1 padded."""
+        embeddings = self.embeddings
+        return self.curriculum.processes.on_first(lambda: self._match(embeddings))
+
+    def _match(self, embeddings):
         outer = self.curriculum
         n_nodes = outer.tree.n_nodes[self.level]
         tree = LabelTree(outer.tree.child_ptr[: self.level], np.arange(n_nodes))
         k = min(outer.params.n_matched, n_nodes)
-        features = join_features(outer.X, self.embeddings, outer.params.embedding_weight)
+        features = join_features(outer.X, embeddings, outer.params.embedding_weight)
         matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
         matcher.fit(features, _pattern(outer.counts[self.level]))
         return matcher.predict_topk(features, k)[0]

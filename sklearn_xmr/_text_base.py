@@ -54,6 +54,8 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         """Fine-tune the encoder and train the rankers.
 
+        Processes that are joined by ``torch.distributed`` share the work, see :ref:`several_gpus`.
+
         Parameters
         ----------
         X : array-like of str of shape (n_samples,)
@@ -72,36 +74,39 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
             If torch or transformers is not installed.
         ValueError
             If X or y is malformed, a setting does not fit the encoder, the checkpoint is that of another
-            fit, or training diverges. An earlier fit stays usable.
+            fit, training diverges, or the processes were given different data. An earlier fit stays usable.
         """
         validate_estimator_params(self)
         _require_torch()
+        from sklearn_xmr._torch._distributed import Processes
         from sklearn_xmr._torch._encoder import TextEncoder
 
         texts = check_texts(X, "X")
         Y, _, _ = encode_targets(y, len(texts))
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        log, clock = progress_log(self.verbose), _Clock()
+        processes = Processes.joined()
+        drawn = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = processes.on_first(lambda: drawn)
+        log, clock = progress_log(self.verbose and processes.is_first), _Clock()
 
-        vectorizer, features = self._fit_vectorizer(texts)
+        vectorizer, features = processes.on_first(lambda: self._fit_vectorizer(texts))
         encoder = TextEncoder.load(
             self.encoder, pooling=self.pooling, max_length=self.max_length, precision=self.precision,
-            device=self.device,
+            device=processes.device(self.device),
         )  # fmt: skip
         tokens = encoder.tokenize(texts)
+        processes.check_same(lambda: (tokens, Y, encoder.arrays()))
         log("%d texts, %.0f tokens each", len(texts), tokens.lengths.mean())
         clock.end("features")
         history, checkpoint = [], None
         if self.fine_tuning is not None:
-            history, checkpoint = self._fine_tune(encoder, tokens, features, Y, seed, log)
+            history, checkpoint = self._fine_tune(encoder, tokens, features, Y, seed, log, processes)
         clock.end("fine_tuning")
-        embeddings = encoder.embed(tokens)
+        embeddings = processes.embed(encoder, tokens)
         clock.end("encoding")
-        ranker = seeded_clone(default_ranker() if self.ranker is None else self.ranker, seed)
-        ranker.fit(join_features(features, embeddings, self.embedding_weight), y)
+        ranker = processes.on_first(lambda: self._fit_ranker(features, embeddings, y, seed))
         clock.end("ranking")
         log("%s", ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in clock.seconds.items()))
-        if checkpoint is not None:
+        if checkpoint is not None and processes.is_first:
             checkpoint.delete()
 
         # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
@@ -127,10 +132,9 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
             features = vectorizer.fit(texts, None).transform(texts)
         return vectorizer, as_float32(sp.csr_array(features))
 
-    def _fine_tune(self, encoder, tokens, features, Y, seed, log):
+    def _fine_tune(self, encoder, tokens, features, Y, seed, log, processes):
         """Train the encoder in place; returns the history and the checkpoint, if one is kept."""
         from sklearn_xmr._fine_tuning import Curriculum
-        from sklearn_xmr._torch._checkpoint import Checkpoint
         from sklearn_xmr._torch._training import TrainingSettings
 
         settings = TrainingSettings(
@@ -138,25 +142,42 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         )
         checkpoint = saved = None
         if self.checkpoint_dir is not None:
-            parameters = {name: getattr(self, name) for name in CURRICULUM_PARAMETERS}
-            fingerprint = joblib.hash(
-                (settings, parameters, repr(self.random_state), encoder.arrays(), tokens, features, Y)
+            checkpoint, saved = processes.on_first(
+                lambda: self._open_checkpoint(settings, encoder.arrays(), tokens, features, Y)
             )
-            checkpoint = Checkpoint(self.checkpoint_dir, fingerprint)
-            saved = checkpoint.load()
             if saved is not None:
                 seed = saved[1]["seed"]  # another one where random_state is not an int
                 log("going on from %s", checkpoint.path)
-        Z = sp.csr_array(normalize(encoder.embed(tokens))) if features is None else features
+        Z = features
+        if features is None:
+            Z = sp.csr_array(normalize(processes.embed(encoder, tokens)))
+        tree = processes.on_first(lambda: self._preliminary_tree(Z, Y, seed))
+        curriculum = Curriculum(encoder, tokens, features, Y, tree, self, settings, seed, processes)
+        return curriculum.run(log, checkpoint, saved), checkpoint
+
+    def _open_checkpoint(self, settings, *data):
+        """The checkpoint of this fit, and what an interrupted one left there, if anything."""
+        from sklearn_xmr._torch._checkpoint import Checkpoint
+
+        parameters = {name: getattr(self, name) for name in CURRICULUM_PARAMETERS}
+        checkpoint = Checkpoint(
+            self.checkpoint_dir, joblib.hash((settings, parameters, repr(self.random_state), *data))
+        )
+        return checkpoint, checkpoint.load()
+
+    def _preliminary_tree(self, Z, Y, seed):
         indexer = self.preliminary_indexer
         if indexer is None:
             indexer = HierarchicalKMeans(
                 branching_factor=PRELIMINARY_BRANCHING_FACTOR, max_leaf_size=PRELIMINARY_MAX_LEAF_SIZE
             )
         indexer = XRLinearClassifier(indexer=indexer)._fit_indexer(Z, Y, None, seed, quiet_step)
-        tree = getattr(indexer, "tree_", indexer)
-        curriculum = Curriculum(encoder, tokens, features, Y, tree, self, settings, seed)
-        return curriculum.run(log, checkpoint, saved), checkpoint
+        return getattr(indexer, "tree_", indexer)
+
+    def _fit_ranker(self, features, embeddings, y, seed):
+        ranker = seeded_clone(default_ranker() if self.ranker is None else self.ranker, seed)
+        ranker.fit(join_features(features, embeddings, self.embedding_weight), y)
+        return ranker
 
     # ------------------------------------------------------------------ predict
 

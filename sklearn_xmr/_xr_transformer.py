@@ -59,7 +59,7 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
     n_epochs : float or list of float, default=1.0
         Passes over the training rows in each level; a list has one entry per level trained on.
     batch_size : int, default=32
-        Rows of an optimiser step.
+        Rows of an optimiser step, those of all processes together.
     accumulation_steps : int, default=1
         Parts that a batch is computed in, to save memory.
     learning_rate : float, default=5e-5
@@ -94,13 +94,14 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         ``"bfloat16"`` computes the encoder under autocast: about twice as fast on processors with AVX-512
         BF16 or AMX and on GPUs. Weights, scorers and losses stay in float32.
     device : str, default=None
-        Where torch computes; None takes a GPU if there is one.
+        Where torch computes; None takes a GPU if there is one. Where several processes share the fit
+        (:ref:`several_gpus`), None and ``"cuda"`` take the GPU of each.
     compile : bool, default=False
         Whether to train through ``torch.compile``.
     gradient_checkpointing : bool, default=False
         Whether to recompute activations in the backward pass, to save memory.
     random_state : int, RandomState instance or None, default=None
-        An int fixes the result on a CPU.
+        An int fixes the result on a CPU, for a given number of processes.
     verbose : bool, default=False
         Whether to log progress, to the logger ``sklearn_xmr``.
 

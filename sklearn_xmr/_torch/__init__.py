@@ -1,1 +1,1 @@
-"""The only package that imports torch and transformers: encoder, node scorers, training loop."""
+"""The only package that imports torch and transformers: encoder, node scorers, training loop, processes."""

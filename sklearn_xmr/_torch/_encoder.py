@@ -104,7 +104,7 @@ class TextEncoder:
         """Token ids of a list of str, a TokenStore."""
         return tokenize(self.tokenizer, texts, self.max_length)
 
-    def pooled(self, tokens, rows, forward=None):
+    def pooled(self, tokens, rows, forward=None, multiple=8):
         """Vectors of some texts, Tensor of shape (n_rows, n_dims), float32; gradients flow.
 
         Parameters
@@ -113,8 +113,11 @@ class TextEncoder:
         rows : ndarray of int
         forward : callable, default=None
             The model, or its compiled form.
+        multiple : int, default=8
+            Of tokens, padding included.
         """
-        ids, mask = (tensor.to(self.device) for tensor in tokens.pad(rows, self.tokenizer.pad_token_id))
+        padded = tokens.pad(rows, self.tokenizer.pad_token_id, multiple)
+        ids, mask = (tensor.to(self.device) for tensor in padded)
         is_bfloat16 = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16) if is_bfloat16 else nullcontext():
             output = (self.model if forward is None else forward)(input_ids=ids, attention_mask=mask)
@@ -128,20 +131,30 @@ class TextEncoder:
         weights = mask[:, :, None].float()
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
-    def embed(self, tokens):
-        """Vectors of all texts without dropout, ndarray of shape (n_texts, n_dims), float32."""
+    def embed(self, tokens, rows=None):
+        """Vectors without dropout, ndarray of shape (n_rows, n_dims), float32.
+
+        Parameters
+        ----------
+        tokens : TokenStore
+        rows : ndarray of int, default=None
+            Which texts; None takes all.
+        """
         self.model.eval()
-        embeddings = np.empty((tokens.lengths.size, self.n_dims), dtype=np.float32)
-        order = np.argsort(tokens.lengths, kind="stable")
+        rows = np.arange(tokens.n_texts) if rows is None else rows
+        lengths = tokens.lengths[rows]
+        embeddings = np.empty((rows.size, self.n_dims), dtype=np.float32)
+        order = np.argsort(lengths, kind="stable")
+        multiple = 1 if rows.size == 1 else 8  # the answer to one text does not wait for padding
         start = 0
         with torch.inference_mode():
             while start < order.size:
                 # as many texts as fit into the budget at the length of the first, which is the shortest
-                size = max(1, TOKENS_PER_BATCH // int(tokens.lengths[order[start]]))
-                rows = order[start : start + size]
-                rows = rows[: max(1, TOKENS_PER_BATCH // int(tokens.lengths[rows[-1]]))]
-                embeddings[rows] = self.pooled(tokens, rows).cpu().numpy()
-                start += rows.size
+                batch = order[start : start + max(1, TOKENS_PER_BATCH // int(lengths[order[start]]))]
+                batch = batch[: max(1, TOKENS_PER_BATCH // int(lengths[batch[-1]]))]
+                vectors = self.pooled(tokens, rows[batch], multiple=multiple)
+                embeddings[batch] = vectors.cpu().numpy()
+                start += batch.size
         return embeddings
 
     # ------------------------------------------------------------------ pickling
@@ -162,10 +175,12 @@ class TextEncoder:
             model = AutoModel.from_pretrained(folder, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         device = torch.device(state["device"])
-        if device.type == "cuda" and not torch.cuda.is_available():
-            warnings.warn(f"The encoder was on {device}, which this machine lacks; it is now on the CPU.",
-                          UserWarning, stacklevel=2)  # fmt: skip
-            device = torch.device("cpu")
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            device = _find_device(None)
+            warnings.warn(
+                f"The encoder was on {state['device']}, which this machine lacks; it is now on {device}.",
+                UserWarning, stacklevel=2,
+            )  # fmt: skip
         self.__init__(model, tokenizer, device=device, **state["settings"])
 
 

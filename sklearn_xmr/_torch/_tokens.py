@@ -25,25 +25,31 @@ class TokenStore:
     offsets: np.ndarray
 
     @property
+    def n_texts(self):
+        """Number of texts, int."""
+        return self.offsets.size - 1
+
+    @property
     def lengths(self):
         """Tokens of each text, ndarray of shape (n_texts,)."""
         return np.diff(self.offsets)
 
-    def pad(self, rows, pad_id):
-        """Texts as tensors, padded on the right to the longest of them, rounded up to 8.
+    def pad(self, rows, pad_id, multiple=8):
+        """Texts as tensors, padded on the right to the longest of them, rounded up to a multiple.
 
         Parameters
         ----------
         rows : ndarray of int
         pad_id : int
+        multiple : int, default=8
 
         Returns
         -------
         ids, mask : Tensor of shape (n_rows, width), dtype int64
             The mask is 1 for tokens and 0 for padding.
         """
-        lengths = self.lengths[rows]
-        width = -(-int(lengths.max()) // 8) * 8
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        width = -(-int(lengths.max()) // multiple) * multiple
         is_token = np.arange(width) < lengths[:, None]
         padded = np.full(is_token.shape, pad_id, dtype=np.int64)
         padded[is_token] = np.concatenate([self.ids[self.offsets[i] : self.offsets[i + 1]] for i in rows])

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from sklearn_xmr._torch._distributed import ALONE
 from sklearn_xmr._torch._head import candidate_loss
 from sklearn_xmr._torch._tokens import batches_by_length
 
@@ -69,6 +70,8 @@ class LevelTraining:
 
     Every step seeds its own random numbers, and the learning rate and the batch follow from the number of
     the step, so weights, optimiser and that number are all that it takes to go on after an interruption.
+    Of several processes each computes a part of every batch; sums over them, which they all get alike,
+    decide on everything, so weights and progress stay equal.
 
     Parameters
     ----------
@@ -84,12 +87,14 @@ class LevelTraining:
     settings : TrainingSettings
     seed : int
         Of this level.
+    processes : Processes, default=ALONE
     """
 
-    def __init__(self, encoder, head, tokens, candidates, rows, validation_rows, n_steps, settings, seed):
+    def __init__(self, encoder, head, tokens, candidates, rows, validation_rows, n_steps, settings, seed,
+                 processes=ALONE):  # fmt: skip
         self.encoder, self.head, self.tokens = encoder, head.to(encoder.device), tokens
         self.candidates, self.rows, self.validation_rows = candidates, rows, validation_rows
-        self.n_steps, self.settings, self.seed = n_steps, settings, seed
+        self.n_steps, self.settings, self.seed, self.processes = n_steps, settings, seed, processes
         self.progress = Progress()
         self.best = None  # weights at the best look so far
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), fused=True)
@@ -135,14 +140,18 @@ class LevelTraining:
         model.eval()
 
     def _step(self, step, forward):
-        rng = np.random.default_rng([self.seed, 1, step])
+        # each process draws its own dropout and negatives; the 0 of the first is what numpy pads with
+        rng = np.random.default_rng([self.seed, 1, step, self.processes.rank])
         torch.manual_seed(int(rng.integers(2**62)))
         batch = self._batch(step)
         total = torch.zeros((), device=self.encoder.device)
-        for part in np.array_split(batch, min(self.settings.accumulation_steps, batch.size)):
-            loss = self._losses(part, forward, self.settings.max_candidates, rng).sum() / batch.size
-            loss.backward()
-            total += loss.detach()
+        for part in np.array_split(self.processes.share(batch), self.settings.accumulation_steps):
+            if part.size:
+                loss = self._losses(part, forward, self.settings.max_candidates, rng).sum() / batch.size
+                loss.backward()
+                total += loss.detach()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        total = self.processes.sum_gradients(parameters, total)
         torch.nn.utils.clip_grad_norm_(self.encoder.model.parameters(), MAX_GRADIENT_NORM)
         torch.nn.utils.clip_grad_norm_(self.head.parameters(), MAX_GRADIENT_NORM)
         factor = self._rate_factor(step)
@@ -203,8 +212,10 @@ class LevelTraining:
                 self.settings.batch_size,
                 np.random.default_rng(self.seed),
             )
-            losses = torch.cat([self._losses(batch, self.encoder.model) for batch in batches])
-        self.progress.validation_losses.append(float(losses.mean()))
+            mine = [self._losses(batch, self.encoder.model) for batch in self.processes.share(batches)]
+            no_losses = torch.zeros(0, device=self.encoder.device)  # of a process without a batch
+            total = self.processes.sum(torch.cat([no_losses, *mine]).sum())
+        self.progress.validation_losses.append(float(total / self.validation_rows.size))
         if self.progress.is_best():
             self.best = {name: tensor.clone() for name, tensor in self.weights().items()}
 

@@ -55,6 +55,23 @@ def test_pooling_equals_text_by_text(pair, pooling):
         np.testing.assert_allclose(vector, expected, atol=1e-5)
 
 
+def test_one_text_is_not_padded(pair):
+    encoder = load(pair)
+    shapes = []
+    encoder.model.register_forward_pre_hook(
+        lambda model, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    encoder.embed(encoder.tokenize(TEXTS[:1]))
+    encoder.embed(encoder.tokenize(TEXTS[:2]))
+    assert shapes == [(1, 5), (2, 8)]
+
+
+def test_some_rows_are_embedded_as_among_all(pair):
+    encoder = load(pair)
+    tokens, rows = encoder.tokenize(TEXTS), np.array([3, 0, 2])
+    np.testing.assert_allclose(encoder.embed(tokens, rows), encoder.embed(tokens)[rows], atol=1e-6)
+
+
 def test_embedding_does_not_depend_on_the_batch(pair, monkeypatch):
     encoder = load(pair)
     tokens = encoder.tokenize(TEXTS * 5)
@@ -153,13 +170,15 @@ def test_pickle(pair):
     np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
 
 
-def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch):
+@pytest.mark.parametrize("fitted_on", ["cuda", "cuda:0", "cuda:3"])
+def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch, fitted_on):
     encoder = load(pair)
-    encoder.device = torch.device("cuda", 0)  # as if fitted there
+    encoder.device = torch.device(fitted_on)  # as if fitted there
     state = encoder.__getstate__()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     copy = TextEncoder.__new__(TextEncoder)
-    with pytest.warns(UserWarning, match="was on cuda:0, which this machine lacks; it is now on the CPU"):
+    with pytest.warns(UserWarning, match=f"was on {fitted_on}, which this machine lacks; it is now on cpu"):
         copy.__setstate__(state)
     assert copy.device.type == "cpu"
     assert copy.embed(copy.tokenize(TEXTS)).shape == (5, 32)
