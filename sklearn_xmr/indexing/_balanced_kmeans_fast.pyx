@@ -191,7 +191,7 @@ cdef void clear(Scratch* scratch, int64_t n_columns, bint sweep) noexcept nogil:
 cdef int split_node(
     const Rows* rows, Scratch* scratch, int32_t* members, int64_t n, int64_t n_left, int32_t* buffer,
     uint64_t* keys, uint8_t* sides, uint8_t* best_sides, const int64_t* seeds, int n_init,
-    bint spherical, int max_iter, int n_threads,
+    bint spherical, int max_iter, double tol, int n_threads,
 ) noexcept nogil:
     """Reorder `members`: the left half first, each half by label. Return the most passes of a start."""
     cdef int64_t nnz = 0, i, n_changed, n_blocks = 1
@@ -220,8 +220,8 @@ cdef int split_node(
                     )
             select_largest(keys, n, n_left)
             most = max(most, n_pass + 1)
-            n_changed = n if n_pass == 0 else count_changes(keys, sides, n, n_left)
-            if n_changed == 0:
+            n_changed = n + 1 if n_pass == 0 else count_changes(keys, sides, n, n_left)
+            if n_changed <= tol * n:
                 break
             if n_blocks == 1 or n_changed * (nnz // n) < MIN_PARALLEL_NNZ:
                 update_sums(rows, scratch, keys, sides, n_left, 0, n, n_pass == 0, sweep)
@@ -270,6 +270,7 @@ def split_labels(
     const int64_t[:, :, ::1] seeds,
     bint spherical,
     int max_iter,
+    double tol,
     int32_t[::1] members,
     int n_threads,
 ):
@@ -297,6 +298,8 @@ def split_labels(
         Whether centres are sums of unit length, else means.
     max_iter : int
         Most passes over the members of a node.
+    tol : float
+        A node is done when a pass would move no more than this share of its members.
     members : array of shape (leaf_ptr[-1],)
         Labels in ascending order; on return in the order of the leaves, ascending within each.
     n_threads : int
@@ -351,7 +354,7 @@ def split_labels(
                         &rows, scratch, &members[begin], leaf_ptr[(node + 1) * step] - begin,
                         leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
                         &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0], n_init,
-                        spherical, max_iter, n_threads,
+                        spherical, max_iter, tol, n_threads,
                     )
             else:
                 for node in prange(n_nodes, schedule="dynamic", num_threads=n_threads):
@@ -361,7 +364,7 @@ def split_labels(
                         leaf_ptr[(node + 1) * step] - begin,
                         leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
                         &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0], n_init,
-                        spherical, max_iter, 1,
+                        spherical, max_iter, tol, 1,
                     )
             n_nodes *= 2
     return n_passes

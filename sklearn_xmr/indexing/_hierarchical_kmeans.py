@@ -1,6 +1,6 @@
 """HierarchicalKMeans: a balanced label tree by recursive 2-means."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -57,6 +57,9 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         normalised sum of its rows. If False, centres are means (Euclidean 2-means).
     max_iter : int, default=20
         Most passes over the labels of a node, for each start.
+    tol : float, default=0.01
+        A node is done when a pass would move no more than this share of its labels from one half to the
+        other; 0 goes on until none moves.
     n_init : int, default=1
         Starts per node, each from two random labels of it. The one with the largest total similarity
         of the labels to their centres is kept.
@@ -118,6 +121,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         "max_leaf_size": [Interval(Integral, 2, None, closed="left")],
         "spherical": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, 1, closed="both")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
@@ -133,6 +137,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         *,
         spherical=True,
         max_iter=20,
+        tol=0.01,
         n_init=1,
         random_state=None,
     ):
@@ -140,6 +145,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         self.max_leaf_size = max_leaf_size
         self.spherical = spherical
         self.max_iter = max_iter
+        self.tol = tol
         self.n_init = n_init
         self.random_state = random_state
 
@@ -237,7 +243,8 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         if known.any():
             n_passes = split_labels(
                 *kernel_arrays(rows), factors, fixed_point_scale(n_labels), rows.shape[1], leaf_ptr,
-                seeds, self.spherical, min(self.max_iter, MAX_INT32), members, effective_n_threads(),
+                seeds, self.spherical, min(self.max_iter, MAX_INT32), self.tol, members,
+                effective_n_threads(),
             )  # fmt: skip
             n_iter = int(n_passes.max())
         leaf_sizes = np.diff(leaf_ptr)

@@ -145,7 +145,7 @@ typedef struct {
     void (*begin)(const xmr_problem *, xmr_lanes *);
     void (*load)(const xmr_problem *, xmr_lanes *, unsigned);
     unsigned (*run)(const xmr_problem *, xmr_lanes *, int, int *);
-    int64_t (*collect)(const xmr_problem *, const xmr_lanes *, unsigned, xmr_weight *);
+    int64_t (*collect)(const xmr_problem *, const xmr_lanes *, unsigned, int64_t, int64_t, xmr_weight *);
 } xmr_solver;
 
 #define XMR_SOLVER(variant) \

@@ -72,7 +72,8 @@ cdef extern from "_dual_cd.h" nogil:
         void (*begin)(const xmr_problem*, xmr_lanes*) noexcept nogil
         void (*load)(const xmr_problem*, xmr_lanes*, unsigned) noexcept nogil
         unsigned (*run)(const xmr_problem*, xmr_lanes*, int, int*) noexcept nogil
-        int64_t (*collect)(const xmr_problem*, const xmr_lanes*, unsigned, xmr_weight*) noexcept nogil
+        int64_t (*collect)(
+            const xmr_problem*, const xmr_lanes*, unsigned, int64_t, int64_t, xmr_weight*) noexcept nogil
     const xmr_solver XMR_SOLVERS[2][3]
     uint64_t xmr_splitmix64(uint64_t*)
 
@@ -97,6 +98,8 @@ cdef struct Task:
 
 # Lanes that must be free before the next labels are loaded: loading sweeps over the weights.
 cdef int REFILL = 6
+# Features whose weights are collected at once: room is made for all of them.
+cdef int COLLECTED = 1024
 # Nonzeros per feature of X above which a cluster's rows are read in place.
 cdef int IN_PLACE = 24
 
@@ -127,7 +130,7 @@ cdef struct Matrix:
 
 
 cdef struct Buffer:
-    # Grows, never shrinks; contents are not kept. `data` is aligned to a cache line.
+    # Grows, never shrinks. `data` is aligned to a cache line.
     void* base
     void* data
     size_t size
@@ -153,6 +156,21 @@ cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
         return -1
     buffer.data = <void*> ((<uintptr_t> buffer.base + 63) & ~(<uintptr_t> 63))
     buffer.size = size + size // 4
+    return 0
+
+
+cdef int grow(Buffer* buffer, size_t used, size_t more) noexcept nogil:
+    """Make room for `more` bytes behind the `used` ones, which stay; returns 0, or -1 without memory."""
+    cdef Buffer larger
+    if buffer.size >= used + more:
+        return 0
+    memset(&larger, 0, sizeof(larger))
+    if reserve(&larger, 2 * used + more):
+        return -1
+    if used:
+        memcpy(larger.data, buffer.data, used)
+    free(buffer.base)
+    buffer[0] = larger
     return 0
 
 
@@ -317,22 +335,18 @@ cdef int keep_weights(
     const int32_t* places, Scratch* s,
 ) noexcept nogil:
     """Append the weights of finished lanes that survive pruning; returns 0, or -1 without memory."""
-    cdef int64_t n = solver.collect(p, lanes, finished, NULL), i
-    cdef Buffer larger
+    cdef int64_t first = 0, last, n, i
     cdef xmr_weight* found
-    if s.found.size < (s.n_found + n) * sizeof(xmr_weight):
-        memset(&larger, 0, sizeof(larger))
-        if reserve(&larger, 2 * (s.n_found + n) * sizeof(xmr_weight)):
+    while first < p.n_features:
+        last = min(first + COLLECTED, p.n_features)
+        if grow(&s.found, s.n_found * sizeof(xmr_weight), (last - first) * XMR_LANES * sizeof(xmr_weight)):
             return -1
-        if s.n_found:
-            memcpy(larger.data, s.found.data, s.n_found * sizeof(xmr_weight))
-        free(s.found.base)
-        s.found = larger
-    found = <xmr_weight*> s.found.data + s.n_found
-    solver.collect(p, lanes, finished, found)
-    for i in range(n):
-        found[i].lane = places[found[i].lane]
-    s.n_found += n
+        found = <xmr_weight*> s.found.data + s.n_found
+        n = solver.collect(p, lanes, finished, first, last, found)
+        for i in range(n):
+            found[i].lane = places[found[i].lane]
+        s.n_found += n
+        first = last
     return 0
 
 

@@ -16,6 +16,8 @@
 #define NV ((int)(XMR_LANES * sizeof(REAL) / VBYTES))
 #define PER_V ((int)(VBYTES / sizeof(REAL)))
 #define AHEAD 8
+/* Weights that do not fit into the second level cache are asked for one row ahead. */
+#define FAR_BYTES ((size_t)1 << 20)
 #define AT_ZERO ((REAL)-1)
 #define AT_UPPER ((REAL)-2)
 #define DROPPED ((REAL)-3)
@@ -109,6 +111,17 @@ INLINE void FN(axpy)(const xmr_problem *p, REAL *W, const xmr_row *row, const V 
     }
 }
 
+/* Fetch the weights of a row's features. */
+INLINE void FN(prefetch)(const xmr_problem *p, const REAL *W, const xmr_row *row) {
+    if (p->entries) {
+        const xmr_entry *x = p->entries + row->start;
+        for (int32_t j = 0; j < row->n; j++) __builtin_prefetch(W + GATHERED_OFFSET(j));
+    } else {
+        const int32_t *x_features = p->indices + row->start;
+        for (int32_t j = 0; j < row->n; j++) __builtin_prefetch(W + DIRECT_OFFSET(j));
+    }
+}
+
 /* Costs of a row's positives, lane by lane. */
 INLINE V FN(positive_cost)(const xmr_problem *p, const xmr_lanes *s, int64_t r, int v) {
     V cost = FN(splat)((REAL)(p->cost_positive * p->rows[r].cost));
@@ -161,6 +174,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
     REAL *W = (REAL *)ws->weights, *alpha = (REAL *)ws->alpha;
     int64_t n_active = ws->n_active;
     const int is_hinge = p->loss == XMR_HINGE;
+    const int is_far = (size_t)p->n_features * XMR_LANES * sizeof(REAL) > FAR_BYTES;
     const REAL bias = (REAL)p->bias;
     const REAL d_pos = is_hinge ? 0 : (REAL)(0.5 / p->cost_positive);
     const REAL d_neg = is_hinge ? 0 : (REAL)(0.5 / p->cost_negative);
@@ -194,6 +208,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
                 __builtin_prefetch(p->data + p->rows[next].start);
             }
         }
+        if (is_far && s + 1 < n_active) FN(prefetch)(p, W, p->rows + ws->order[s + 1]);
         V *a = (V *)(alpha + (size_t)r * XMR_LANES);
         M active[NV], some = {0};
         EACH(v) {
@@ -354,21 +369,22 @@ static void FN(start_log_loss)(const xmr_problem *p, xmr_lanes *s, unsigned lane
 }
 #endif
 
-/* Count the given lanes' weights that survive pruning, by feature, and write them where `out` has room. */
-static int64_t FN(collect)(const xmr_problem *p, const xmr_lanes *s, unsigned lanes, xmr_weight *out) {
-    const V *w = (const V *)s->weights;
+/* Write the given lanes' weights of the features from `first` to `last` that survive pruning; returns their
+ * number. */
+static int64_t FN(collect)(const xmr_problem *p, const xmr_lanes *s, unsigned lanes, int64_t first, int64_t last,
+                           xmr_weight *out) {
+    const V *w = (const V *)s->weights + first * NV;
     const V bound = FN(splat)((REAL)p->threshold);
     int64_t n = 0;
-    for (int64_t f = 0; f < p->n_features; f++, w += NV) {
+    for (int64_t f = first; f < last; f++, w += NV) {
         unsigned bits = 0;
         EACH(v) {
             V size = FN(select)(w[v] < 0, -w[v], w[v]);
             bits |= FN(bits)((size >= bound) & (size > 0)) << (v * PER_V);
         }
-        for (bits &= lanes; bits; bits &= bits - 1, n++) {
-            if (!out) continue;
+        for (bits &= lanes; bits; bits &= bits - 1) {
             int k = __builtin_ctz(bits);
-            out[n] = (xmr_weight){(int32_t)f, k, (float)w[k / PER_V][k % PER_V]};
+            out[n++] = (xmr_weight){(int32_t)f, k, (float)w[k / PER_V][k % PER_V]};
         }
     }
     return n;
@@ -477,6 +493,7 @@ static unsigned FN(run)(const xmr_problem *p, xmr_lanes *s, int n_wanted, int *n
 #undef NV
 #undef PER_V
 #undef AHEAD
+#undef FAR_BYTES
 #undef AT_ZERO
 #undef AT_UPPER
 #undef DROPPED

@@ -42,14 +42,27 @@ def check_invariants(indexer, n_labels):
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("spherical", [True, False])
 @pytest.mark.parametrize(
-    ("n_labels", "max_leaf_size", "n_init", "max_iter"),
-    [(40, 5, 1, 20), (61, 4, 3, 20), (64, 10, 2, 2), (33, 2, 1, 1), (12, 12, 1, 20), (13, 12, 2, 20)],
+    ("n_labels", "max_leaf_size", "n_init", "max_iter", "tol"),
+    [
+        (40, 5, 1, 20, 0),
+        (61, 4, 3, 20, 0.2),
+        (61, 20, 1, 20, 0.1),
+        (64, 10, 2, 2, 0),
+        (33, 2, 1, 1, 0),
+        (12, 12, 1, 20, 0),
+        (13, 12, 2, 20, 1),
+    ],
 )
-def test_against_plain_loops(n_labels, max_leaf_size, n_init, max_iter, spherical, container):
+def test_against_plain_loops(n_labels, max_leaf_size, n_init, max_iter, tol, spherical, container):
     Z = random_vectors(n_labels, 7, density=0.7, random_state=n_labels)
     Z[[3, 8]] = 0
     indexer = HierarchicalKMeans(
-        max_leaf_size=max_leaf_size, spherical=spherical, n_init=n_init, max_iter=max_iter, random_state=5
+        max_leaf_size=max_leaf_size,
+        spherical=spherical,
+        n_init=n_init,
+        max_iter=max_iter,
+        tol=tol,
+        random_state=5,
     ).fit(container(Z))
     leaves, n_iter = hierarchical_kmeans(
         Z,
@@ -57,6 +70,7 @@ def test_against_plain_loops(n_labels, max_leaf_size, n_init, max_iter, spherica
         spherical=spherical,
         n_init=n_init,
         max_iter=max_iter,
+        tol=tol,
         random_state=5,
     )
     assert indexer.labels_.tolist() == leaves
@@ -170,10 +184,21 @@ def test_row_length_matters_only_without_spherical():
 
 def test_max_iter_acts():
     Z = random_vectors(300, 20)
-    one = HierarchicalKMeans(max_leaf_size=50, max_iter=1, random_state=0).fit(Z)
-    many = HierarchicalKMeans(max_leaf_size=50, max_iter=50, random_state=0).fit(Z)
+    one = HierarchicalKMeans(max_leaf_size=50, max_iter=1, tol=0, random_state=0).fit(Z)
+    many = HierarchicalKMeans(max_leaf_size=50, max_iter=50, tol=0, random_state=0).fit(Z)
     assert one.n_iter_ == 1 < many.n_iter_ < 50
     assert one.tree_ != many.tree_
+
+
+def test_tol_acts():
+    Z = random_vectors(300, 20)
+    n_iter = [
+        HierarchicalKMeans(max_leaf_size=150, tol=tol, random_state=0).fit(Z).n_iter_
+        for tol in (1, 0.05, 0.02, 0)
+    ]
+    assert n_iter[0] == 2  # the second pass is the first that can move a label
+    assert n_iter == sorted(n_iter)
+    assert n_iter[-1] > n_iter[1] > 2
 
 
 @pytest.mark.parametrize("spherical", [True, False])
@@ -260,6 +285,8 @@ def test_duplicate_entries_and_explicit_zeros():
         ({"max_leaf_size": 1}, "'max_leaf_size' parameter"),
         ({"spherical": "cosine"}, "'spherical' parameter"),
         ({"max_iter": 0}, "'max_iter' parameter"),
+        ({"tol": -0.1}, "'tol' parameter"),
+        ({"tol": 1.5}, "'tol' parameter"),
         ({"n_init": 0}, "'n_init' parameter"),
         ({"random_state": "seed"}, "'random_state' parameter"),
     ],
@@ -294,6 +321,6 @@ def test_refuses_column_indices_outside_of_the_matrix(index):
 
 def test_max_iter_beyond_the_integers_of_the_kernel():
     Z = random_vectors(40, 3)
-    settings = {"max_leaf_size": 5, "random_state": 0}
+    settings = {"max_leaf_size": 5, "tol": 0, "random_state": 0}
     many = HierarchicalKMeans(max_iter=2**40, **settings).fit(Z)
     assert many.tree_ == HierarchicalKMeans(max_iter=1000, **settings).fit(Z).tree_

@@ -29,7 +29,7 @@ def objective(rows, left, right, spherical):
     return total
 
 
-def split(rows, members, n_left, seed_pair, spherical, max_iter):
+def split(rows, members, n_left, seed_pair, spherical, max_iter, tol):
     """One start of balanced 2-means: (left, right, passes)."""
     first, second = (rows[members[s]] for s in seed_pair)
     direction = [a - b for a, b in zip(first, second, strict=True)]
@@ -39,8 +39,10 @@ def split(rows, members, n_left, seed_pair, spherical, max_iter):
         n_pass += 1
         order = sorted(members, key=lambda label: (dot(direction, rows[label]), label))
         new_left, new_right = sorted(order[:n_left]), sorted(order[n_left:])
-        if new_left == left:
-            break
+        if left is not None:
+            n_moved = len(set(new_left) - set(left)) + len(set(new_right) - set(right))
+            if n_moved <= tol * len(members):
+                break
         left, right = new_left, new_right
         c_left = center([rows[label] for label in left], spherical)
         c_right = center([rows[label] for label in right], spherical)
@@ -48,7 +50,9 @@ def split(rows, members, n_left, seed_pair, spherical, max_iter):
     return left, right, n_pass
 
 
-def hierarchical_kmeans(Z, *, max_leaf_size, spherical=True, max_iter=20, n_init=1, random_state=0):
+def hierarchical_kmeans(
+    Z, *, max_leaf_size, spherical=True, max_iter=20, tol=0.01, n_init=1, random_state=0
+):
     """Leaf of each label, and the most passes of a node."""
     rows = [[float(x) for x in row] for row in np.asarray(Z)]
     n_labels = len(rows)
@@ -81,7 +85,9 @@ def hierarchical_kmeans(Z, *, max_leaf_size, spherical=True, max_iter=20, n_init
         best = None
         for start in range(n_init):
             pair = (first[node][start], second[node][start])
-            left, right, n_pass = split(rows, members[s:e], (s + e) // 2 - s, pair, spherical, max_iter)
+            left, right, n_pass = split(
+                rows, members[s:e], (s + e) // 2 - s, pair, spherical, max_iter, tol
+            )
             most = max(most, n_pass)
             quality = objective(rows, left, right, spherical)
             if best is None or quality > best:
