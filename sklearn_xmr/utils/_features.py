@@ -9,3 +9,31 @@ def join_features(features, embeddings, embedding_weight):
     """[features, embedding_weight * unit embeddings] as csr_array of float32; features may be None."""
     dense = sp.csr_array(np.float32(embedding_weight) * normalize(embeddings))
     return dense if features is None else sp.csr_array(sp.hstack([features, dense], format="csr"))
+
+
+#: Fewer dense columns are not worth a path of their own.
+FEWEST_DENSE = 16
+#: Share of the rows that must store all of them.
+SHARE_DENSE = 0.9
+
+
+def trailing_dense_columns(X):
+    """How many of the last columns of a csr_array most rows store all of, 0 if fewer than FEWEST_DENSE.
+
+    Embeddings appended to sparse features are such columns. A row with a zero among them does without.
+    """
+    n_rows, n_columns = X.shape
+    lengths = np.diff(X.indptr)
+
+    def is_dense(n):
+        # in a canonical row that stores the last n columns, and in no other, they are its last n entries
+        ends = X.indptr[1:][lengths >= n]
+        return np.count_nonzero(X.indices[ends - n] == n_columns - n) >= max(SHARE_DENSE * n_rows, 1)
+
+    if n_columns < FEWEST_DENSE or not is_dense(FEWEST_DENSE) or not X.has_canonical_format:
+        return 0
+    low, high = FEWEST_DENSE, n_columns + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_dense(middle) else (low, middle)
+    return low
