@@ -126,7 +126,6 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
 
         with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
             indexer = self._fit_indexer(X, Y, sample_weight, seed, progress.step)
-        X = sp.csr_array(X)
         tree, positives = self._refine_tree(X, Y, indexer, sample_weight, seed, progress)
         del indexer  # its centres are large
         if relevance is not None or self.relevance_norm is not None:

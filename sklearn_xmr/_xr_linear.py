@@ -3,6 +3,8 @@
 from numbers import Integral, Real
 from typing import ClassVar
 
+import scipy.sparse as sp
+
 from sklearn_xmr._base import BaseXMRClassifier
 from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
 from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
@@ -269,7 +271,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         """Train independent levels; returns their weights, the passes and the unconverged nodes."""
         if self.ranker is not None:
             weights = fit_estimator_rankers(
-                X, problems, estimator=seeded_clone(self.ranker, seed), sample_weight=sample_weight,
+                sp.csr_array(X), problems, estimator=seeded_clone(self.ranker, seed), sample_weight=sample_weight,
                 weight_threshold=self.weight_threshold, weight_dtype=self.weight_dtype,
             )  # fmt: skip
             return weights, 1, 0

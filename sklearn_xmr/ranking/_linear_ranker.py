@@ -160,12 +160,14 @@ def fit_linear_rankers(
 
 def _kernel_features(X):
     """CSR arrays of X, without indices where every entry is stored, and the number of dense columns."""
-    if not sp.issparse(X) and np.all(X):
-        n_rows, n_columns = X.shape
+    n_rows, n_columns = X.shape
+    if isinstance(X, np.ndarray) and np.all(X):
         indptr = np.arange(n_rows + 1, dtype=np.int64) * n_columns
         return indptr, np.empty(0, dtype=np.int32), np.ascontiguousarray(X).ravel(), n_columns
-    X = sp.csr_array(X)
-    return *as_kernel_csr(X), trailing_dense_columns(X)
+    indptr, indices, data = as_kernel_csr(X)
+    is_canonical = isinstance(X, np.ndarray) or X.has_canonical_format
+    n_dense = trailing_dense_columns(indptr, indices, n_columns) if is_canonical else 0
+    return indptr, indices, data, n_dense
 
 
 def _tasks_of_level(child_ptr, n_positives, n_rows):

@@ -17,20 +17,29 @@ FEWEST_DENSE = 16
 SHARE_DENSE = 0.9
 
 
-def trailing_dense_columns(X):
-    """How many of the last columns of a csr_array most rows store all of, 0 if fewer than FEWEST_DENSE.
+def trailing_dense_columns(indptr, indices, n_columns):
+    """How many of the last columns most rows store all of, 0 if fewer than FEWEST_DENSE.
 
     Embeddings appended to sparse features are such columns. A row with a zero among them does without.
+
+    Parameters
+    ----------
+    indptr, indices : ndarrays
+        Of a canonical CSR matrix.
+    n_columns : int
+
+    Returns
+    -------
+    n_dense : int
     """
-    n_rows, n_columns = X.shape
-    lengths = np.diff(X.indptr)
+    lengths = np.diff(indptr)
 
     def is_dense(n):
-        # in a canonical row that stores the last n columns, and in no other, they are its last n entries
-        ends = X.indptr[1:][lengths >= n]
-        return np.count_nonzero(X.indices[ends - n] == n_columns - n) >= max(SHARE_DENSE * n_rows, 1)
+        # a row that stores the last n columns, and no other, has the first of them n entries before its end
+        ends = indptr[1:][lengths >= n]
+        return np.count_nonzero(indices[ends - n] == n_columns - n) >= max(SHARE_DENSE * lengths.size, 1)
 
-    if n_columns < FEWEST_DENSE or not is_dense(FEWEST_DENSE) or not X.has_canonical_format:
+    if n_columns < FEWEST_DENSE or not is_dense(FEWEST_DENSE):
         return 0
     low, high = FEWEST_DENSE, n_columns + 1
     while high - low > 1:

@@ -8,8 +8,7 @@ from reference.solver import primal_objective, solve_smooth
 
 from sklearn_xmr import LabelTree
 from sklearn_xmr.ranking import _dual_cd_fast
-from sklearn_xmr.ranking._linear_ranker import LevelProblem, fit_linear_rankers
-from sklearn_xmr.utils._features import trailing_dense_columns
+from sklearn_xmr.ranking._linear_ranker import LevelProblem, _kernel_features, fit_linear_rankers
 from sklearn_xmr.utils._simd import available_simd
 
 N_ROWS, N_SPARSE, N_LABELS = 200, 40, 60
@@ -19,6 +18,10 @@ DEFAULTS = {
     "negative_weight": 1.0, "bias": 1.0, "tol": 0.01, "max_iter": 500, "weight_threshold": 0.0,
     "weight_dtype": "float32", "seed": 0,
 }  # fmt: skip
+
+
+def n_dense_columns(X):
+    return _kernel_features(X)[-1]
 
 
 def fit(X, Y, relevance=False, **changes):
@@ -46,7 +49,7 @@ def without_block(X):
     """The same problem with a last column that no row stores."""
     padded = X.copy()
     padded.resize(X.shape[0], X.shape[1] + 1)
-    assert trailing_dense_columns(padded) == 0
+    assert n_dense_columns(padded) == 0
     return padded
 
 
@@ -61,7 +64,7 @@ def assert_same(found, wanted, n_features):
 @pytest.mark.parametrize("loss", ["squared_hinge", "hinge", "log_loss"])
 def test_same_bits_with_and_without_the_block(loss, n_dense):
     X, Y = both_kinds(n_dense)
-    assert trailing_dense_columns(X) == n_dense
+    assert n_dense_columns(X) == n_dense
     assert len(set(np.diff(X.indptr) % 4)) == 4  # the four sums meet the block at every place
     assert_same(fit(X, Y, loss=loss), fit(without_block(X), Y, loss=loss), X.shape[1])
 
@@ -89,7 +92,7 @@ def test_rows_with_a_zero_in_the_block_do_without(loss):
     dense[5, N_SPARSE:] = 0
     dense[7] = 0
     X = sp.csr_array(dense)
-    assert trailing_dense_columns(X) == 24 and np.diff(X.indptr)[7] == 0
+    assert n_dense_columns(X) == 24 and np.diff(X.indptr)[7] == 0
     assert_same(fit(X, Y, loss=loss), fit(without_block(X), Y, loss=loss), X.shape[1])
 
 
@@ -104,6 +107,18 @@ def test_dense_array_like_its_csr(n_dense, n_zeros):
     wanted = fit(without_block(X), Y)
     for form in (dense, np.asfortranarray(dense), X):
         assert_same(fit(form, Y), wanted, n_dense)
+
+
+def test_rows_out_of_order_have_no_block():
+    X, Y = both_kinds(24)
+    shuffled = X.copy()
+    for start, end in zip(X.indptr[:-1], X.indptr[1:], strict=True):
+        shuffled.indices[start:end] = np.roll(X.indices[start:end], 1)
+        shuffled.data[start:end] = np.roll(X.data[start:end], 1)
+    shuffled = sp.csr_array((shuffled.data, shuffled.indices, shuffled.indptr), shape=X.shape)
+    assert n_dense_columns(X) == 24 and n_dense_columns(shuffled) == 0
+    for (found, _), (wanted, _) in zip(fit(shuffled, Y, tol=1e-9), fit(X, Y, tol=1e-9), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_instruction_sets_agree_to_the_bit(monkeypatch):
@@ -141,6 +156,6 @@ def test_rows_read_in_place_give_the_bits_of_gathered_ones(loss, n_dense):
     unused = 1000
     assert sparse_nnz < 24 * unused
     gathered = sp.csr_array(sp.hstack([sp.csr_array((400, unused), dtype=np.float32), X], format="csr"))
-    assert trailing_dense_columns(X) == trailing_dense_columns(gathered) == n_dense
+    assert n_dense_columns(X) == n_dense_columns(gathered) == n_dense
     wanted = [(weights[unused:], intercepts) for weights, intercepts in fit(gathered, Y, loss=loss)]
     assert_same(fit(X, Y, loss=loss), wanted, X.shape[1])
