@@ -4,10 +4,13 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
+from sklearn_xmr.utils._validation import as_kernel_csr
+
 
 def join_features(features, embeddings, embedding_weight):
     """[features, embedding_weight * unit embeddings] as csr_array of float32; features may be None."""
-    dense = sp.csr_array(np.float32(embedding_weight) * normalize(embeddings))
+    indptr, indices, data = as_kernel_csr(np.float32(embedding_weight) * normalize(embeddings))
+    dense = sp.csr_array((data, indices, indptr), shape=embeddings.shape)
     return dense if features is None else sp.csr_array(sp.hstack([features, dense], format="csr"))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_xmr.utils import _features
-from sklearn_xmr.utils._features import FEWEST_DENSE, SHARE_DENSE
+from sklearn_xmr.utils._features import FEWEST_DENSE, SHARE_DENSE, join_features
 from sklearn_xmr.utils._validation import as_kernel_csr
 
 
@@ -46,6 +46,17 @@ def test_hand_counted_dense_columns():
     X[:3, 12] = 0
     X[:3, 14:16] = 1
     assert trailing_dense_columns(sp.csr_array(X)) == 17
+
+
+def test_embeddings_are_joined_as_a_block_of_scaled_unit_rows():
+    X = sp.csr_array(np.array([[0, 2.0], [1, 0]], dtype=np.float32))
+    E = np.array([[3.0, 4.0], [0, -2.0]], dtype=np.float32)
+    wanted = [[0, 2, 0.3, 0.4], [1, 0, 0, -0.5]]
+    for features, joined in ((X, wanted), (None, np.array(wanted)[:, 2:])):
+        found = join_features(features, E, 0.5)
+        assert found.format == "csr" and found.dtype == np.float32 and found.has_canonical_format
+        assert found.nnz == np.count_nonzero(joined)
+        np.testing.assert_allclose(found.toarray(), joined, rtol=1e-6)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
