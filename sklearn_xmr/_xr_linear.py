@@ -277,7 +277,8 @@ class XRLinearClassifier(BaseXMRClassifier):
         """Train independent levels; returns their weights, the passes and the unconverged nodes."""
         if self.ranker is not None:
             weights = fit_estimator_rankers(
-                sp.csr_array(X), problems, estimator=seeded_clone(self.ranker, seed), sample_weight=sample_weight,
+                sp.csr_array(X), problems,
+                estimator=seeded_clone(self.ranker, seed), sample_weight=sample_weight,
                 weight_threshold=self.weight_threshold, weight_dtype=self.weight_dtype,
             )  # fmt: skip
             return weights, 1, 0

@@ -227,7 +227,7 @@ def test_slope_acts_in_prediction_alone(features):
     ).fit(X, Y)
     assert search.best_params_["score_slope"] in (1, 3.0)
     model.set_params(score_slope=-1.0)
-    with pytest.raises(ValueError, match="score_slope must be a positive, finite number, got -1.0"):
+    with pytest.raises(ValueError, match="score_slope must be a positive, finite number, got -1"):
         model.predict_topk(X)
 
 

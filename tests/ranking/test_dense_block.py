@@ -1,4 +1,4 @@
-"""Features that every row has are read as a block, rows of large clusters in place: nothing else changes."""
+"""Features that every row has are read as a block, rows of large clusters in place: same weights."""
 
 import numpy as np
 import pytest

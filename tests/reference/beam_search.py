@@ -19,7 +19,9 @@ def answer(score, transform):
     return math.exp(score)
 
 
-def search(row, child_ptr, slot_labels, coefs, intercepts, transforms, beam_width, k, allowed=None, slope=1.0):
+def search(
+    row, child_ptr, slot_labels, coefs, intercepts, transforms, beam_width, k, allowed=None, slope=1.0
+):
     """Ranked list of (label, score) for one dense row.
 
     coefs[t] is dense of shape (n_features, n_nodes[t + 1]); allowed a set of labels or None.
