@@ -126,7 +126,6 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
 
         with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
             indexer = self._fit_indexer(X, Y, sample_weight, seed, progress.step)
-        X = sp.csr_array(X)
         tree, positives = self._refine_tree(X, Y, indexer, sample_weight, seed, progress)
         del indexer  # its centres are large
         if relevance is not None or self.relevance_norm is not None:
@@ -243,7 +242,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
     def _level_trainer(self, X, tree, sample_weight, seed, cv, level_step=None):
         return LevelTrainer(
             partial(self._fit_rankers, seed=seed), X, tree,
-            resolve_score_transform(self._score_transform(), tree.n_levels),
+            self._transform_codes(tree.n_levels),
             sample_weight, make_folds(cv, X.shape[0], seed), level_step,
         )  # fmt: skip
 
@@ -344,7 +343,8 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
     def predict_proba(self, X):
         """Estimate label probabilities; needs ``score_transform="sigmoid"``.
 
-        The probability of a label is the product of the sigmoids along its path. It is not calibrated.
+        The probability of a label is the product of the sigmoids along its path. It is not calibrated;
+        ``score_slope`` makes all of them more or less extreme.
 
         Parameters
         ----------
@@ -450,8 +450,11 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
     def _topk(self, X, k, beam_width=None, labels=None):
         width = self._beam_width(beam_width)
         mask = None if labels is None else check_allowed_labels(labels, X.shape[0], self.classes_.size)
-        transforms = resolve_score_transform(self._score_transform(), self.tree_.n_levels)
-        return self._search.topk(X, k, width, transforms, mask)
+        return self._search.topk(X, k, width, self._transform_codes(self.tree_.n_levels), mask)
+
+    def _transform_codes(self, n_levels):
+        """The score transform of each level, checked, as the search reads it."""
+        return resolve_score_transform(self._score_transform(), n_levels, self.score_slope)
 
     def _beam_width(self, beam_width=None):
         """Checked, and no wider than the tree: the kernel reserves room for the whole beam."""

@@ -38,7 +38,7 @@ class LevelTrainer:
     fit_rankers : callable
         ``fit_rankers(X, problems, sample_weight)`` trains independent levels and returns their weights,
         the passes and the number of unconverged nodes.
-    X : csr_array of shape (n_samples, n_features)
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
     tree : LabelTree
     transforms : list of tuple
         Score transform of each level.

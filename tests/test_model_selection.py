@@ -211,6 +211,39 @@ def test_prediction_parameters_do_not_act_in_training(features, name):
     assert (model.predict(X) != refitted.predict(X)).nnz == 0
 
 
+def test_slope_acts_in_prediction_alone(features):
+    X, Y = features
+    model = XRLinearClassifier(
+        indexer=HierarchicalKMeans(8, 4), score_transform="sigmoid", beam_width=2, random_state=0
+    ).fit(X, Y)
+    before = model.predict_proba(X).toarray()
+    steep = clone(model).set_params(score_slope=3.0).fit(X, Y)
+    assert_same_model(model, steep)
+    model.set_params(score_slope=3.0)
+    np.testing.assert_array_equal(model.predict_proba(X).toarray(), steep.predict_proba(X).toarray())
+    assert np.ptp(steep.predict_proba(X).toarray()) > np.ptp(before)
+    search = GridSearchCV(
+        model, {"score_slope": [1, 3.0]}, scoring=make_topk_scorer(precision_at_k, k=2), cv=KFold(2)
+    ).fit(X, Y)
+    assert search.best_params_["score_slope"] in (1, 3.0)
+    model.set_params(score_slope=-1.0)
+    with pytest.raises(ValueError, match="score_slope must be a positive, finite number, got -1"):
+        model.predict_topk(X)
+
+
+def test_slope_belongs_to_a_fit_with_matcher_aware_negatives(features):
+    X, Y = features
+    fits = [
+        XRLinearClassifier(
+            indexer=HierarchicalKMeans(4, 4), negative_sampling="man", beam_width=2, random_state=0,
+            score_transform="sigmoid", score_slope=slope,
+        )
+        for slope in (1.0, 8.0)
+    ]  # fmt: skip
+    first, steep = (model.fit(X, Y) for model in fits)
+    assert (first.coefs_[-1] != steep.coefs_[-1]).nnz > 0
+
+
 @pytest.mark.parametrize("name", ["beam_width", "score_transform"])
 def test_matcher_aware_negatives_are_trained_with_the_beam(features, name):
     X, Y = features

@@ -224,6 +224,15 @@ def test_predict_proba(problem, loss):
     np.testing.assert_allclose(rows.sum(axis=1), 1)
 
 
+def test_slope_of_probabilities():
+    X, y = np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([[1, 0], [1, 0], [0, 1], [0, 1]])
+    model = XRLinearClassifier(indexer=LabelTree.flat(2), loss="log_loss").fit(X, y)
+    margins = X @ model.coefs_[0].toarray() + model.intercepts_[0]
+    for slope in (1.0, 2.5):
+        wanted = 1 / (1 + np.exp(-slope * margins))
+        np.testing.assert_allclose(model.set_params(score_slope=slope).predict_proba(X), wanted, rtol=1e-5)
+
+
 def test_predict_proba_needs_probabilities(fitted):
     assert not hasattr(fitted, "predict_proba")
     with pytest.raises(AttributeError, match="predict_proba"):
@@ -381,6 +390,7 @@ def test_reached_scores_are_assembled_from_blocks(problem, fitted, monkeypatch):
         {"negative_sampling": "man", "beam_width": 1},
         {"negative_sampling": ["tfn", "tfn", "tfn+man"], "beam_width": 3},
         {"score_transform": "sigmoid"},
+        {"score_transform": ["l3_hinge", "l3_hinge", "sigmoid"], "score_slope": 3.0},
         {"score_transform": ["l3_hinge", "l3_hinge", "identity"]},
         {"beam_width": 1},
         {"label_embedding": PII()},
@@ -769,6 +779,7 @@ def test_bad_data_is_refused(X, Y, message):
         ({"random_state": "zero"}, "'random_state' parameter"),
         ({"negative_sampling": "tnf"}, "negative_sampling must be one of .* got 'tnf'"),
         ({"negative_sampling": ["tfn"] * 9}, "negative_sampling must be one name or one per level, got 9"),
+        ({"score_slope": 0}, "'score_slope' parameter"),
         ({"score_transform": "l9_hinge"}, "score_transform must be one of .* got 'l9_hinge'"),
         ({"score_transform": ["sigmoid"] * 9}, "score_transform must be one name or one per level, got 9"),
         ({"score_transform": ["identity", "l3_hinge", "l3_hinge"]}, "must not return from 'identity'"),

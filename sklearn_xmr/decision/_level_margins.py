@@ -9,7 +9,7 @@ from sklearn_xmr.decision._calibrators import score_to_logit
 from sklearn_xmr.decision._candidates import contains
 from sklearn_xmr.matching._beam_search import BeamSearch
 from sklearn_xmr.metrics._topk import topk
-from sklearn_xmr.ranking._score_transform import IDENTITY, resolve_score_transform
+from sklearn_xmr.ranking._score_transform import IDENTITY
 
 #: Rows searched at once: bounds the dense work space.
 ROWS_PER_BLOCK = 1024
@@ -42,14 +42,14 @@ def level_candidates(classifier, X):
     """
     tree, weights = classifier.tree_, classifier.chunked_weights_
     width = classifier._beam_width()
-    transforms = resolve_score_transform(classifier._score_transform(), tree.n_levels)
+    transforms = classifier._transform_codes(tree.n_levels)
     searches = [BeamSearch(tree, weights[:t], report_slots=True) for t in range(1, tree.n_levels + 1)]
     for start in range(0, X.shape[0], ROWS_PER_BLOCK):
         block, levels = X[start : start + ROWS_PER_BLOCK], []
         for t, search in enumerate(searches):
             # the last level's score is then the sigmoid of the margin, whatever the path above
             nodes, scores = search.topk(
-                block, search.max_reached(width), width, [*transforms[:t], (IDENTITY, 1)]
+                block, search.max_reached(width), width, [*transforms[:t], (IDENTITY, 1.0)]
             )
             found = nodes >= 0
             levels.append(

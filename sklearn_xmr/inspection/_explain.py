@@ -14,7 +14,7 @@ from sklearn_xmr.inspection._names import (
     name_of,
 )
 from sklearn_xmr.matching._beam_search import BeamSearch
-from sklearn_xmr.ranking._score_transform import HINGE, IDENTITY, resolve_score_transform
+from sklearn_xmr.ranking._score_transform import HINGE, IDENTITY
 from sklearn_xmr.utils._validation import check_positive_int
 
 #: The search hands out no smaller score: a reached label would turn into an absent one in a CSR.
@@ -96,7 +96,7 @@ def explain_prediction(classifier, X, label, *, beam_width=None, feature_names=N
     if beam_width is not None:
         check_positive_int(beam_width, "beam_width")
     width = classifier._beam_width(beam_width)
-    transforms = resolve_score_transform(classifier._score_transform(), tree.n_levels)
+    transforms = classifier._transform_codes(tree.n_levels)
     features = feature_names_of(classifier, feature_names)
     names = label_names_of(classifier.classes_, label_names)
 
@@ -165,14 +165,14 @@ def _contributions(level, node, row):
 
 
 def _log_path(above, margin, transform):
-    kind, power = transform
+    kind, parameter = transform
     if -math.inf in (above, margin):
         return -math.inf
     if kind == IDENTITY:
         return margin
     if kind == HINGE:
-        return above - max(0.0, 1.0 - margin) ** power
-    return above - float(np.logaddexp(0.0, -margin))
+        return above - max(0.0, 1.0 - margin) ** parameter
+    return above - float(np.logaddexp(0.0, -parameter * margin))
 
 
 def _factor(margin, transform):

@@ -47,8 +47,8 @@ class BeamSearch:
         k : int
         beam_width : int
             Nodes kept per inner level.
-        transforms : list of tuple of (int, int)
-            Kind and power of each level's score transform, see `resolve_score_transform`.
+        transforms : list of tuple of (int, float)
+            Kind and parameter of each level's score transform, see `resolve_score_transform`.
         mask : csr_array of shape (1, n_labels) or (n_samples, n_labels), default=None
             Labels that may be returned; one row stands for all. Nodes without an allowed label below
             them take no room in the beam.

@@ -48,7 +48,7 @@ cdef extern from "_chunk_scores.h" nogil:
         int64_t max_fan_out
         int64_t n_children
         int kind
-        int power
+        float parameter
         xmr_adder add
         xmr_transformer transform
     void xmr_choose_functions(xmr_chunks* level, int variant, int value_size, int slot_size)
@@ -277,8 +277,8 @@ def beam_search_csr(
     ----------
     levels : list of LevelKernel
         From the top.
-    transforms : list of tuple of (int, int)
-        Kind and power of the score transform per level.
+    transforms : list of tuple of (int, float)
+        Kind and parameter of the score transform per level.
     masks : list of tuple of (indptr, indices), or None
         Allowed children per level, as CSR patterns of one row or of n_samples rows.
     indptr, indices, data : CSR arrays of X
@@ -321,7 +321,7 @@ def beam_search_csr(
     for t in range(n_levels):
         level = levels[t]
         tables[t] = level.chunks
-        tables[t].kind, tables[t].power = transforms[t]
+        tables[t].kind, tables[t].parameter = transforms[t]
         pointers[t] = &tables[t]
         widest = max(widest, tables[t].max_fan_out)
         most = max(most, min(tables[t].n_children, width * tables[t].max_fan_out))

@@ -38,7 +38,8 @@ typedef struct xmr_chunks {
     const int32_t *identifiers; /* label of each child, NULL: its own number */
     int64_t max_fan_out;
     int64_t n_children;
-    int kind, power; /* score transform */
+    int kind;        /* score transform */
+    float parameter; /* slope of a sigmoid, power of a hinge */
     xmr_adder add;
     xmr_transformer transform;
 } xmr_chunks;
@@ -148,10 +149,12 @@ static inline float xmr_log_sigmoid(float margin) {
         if (level->kind == XMR_IDENTITY) return;                                                    \
         if (level->kind == XMR_SIGMOID) {                                                           \
             for (int64_t i = 0; i < n; i++)                                                         \
-                margins[i] = margins[i] == -INFINITY ? -INFINITY : path + xmr_log_sigmoid(margins[i]); \
+                margins[i] = margins[i] == -INFINITY                                                \
+                                 ? -INFINITY                                                        \
+                                 : path + xmr_log_sigmoid(level->parameter * margins[i]);           \
             return;                                                                                 \
         }                                                                                           \
-        switch (level->power) {                                                                     \
+        switch ((int)level->parameter) {                                                            \
             case 1: XMR_TRANSFORM_LOOP(slack)                                                       \
             case 2: XMR_TRANSFORM_LOOP(slack * slack)                                               \
             case 3: XMR_TRANSFORM_LOOP(slack * slack * slack)                                       \

@@ -27,7 +27,8 @@ typedef struct {
 
 /* What a visit needs of a row, on one cache line. */
 typedef struct {
-    int64_t start; /* of its nonzeros */
+    int64_t start; /* of its nonzeros outside the dense block */
+    int64_t block; /* of its dense block within data, -1: all its nonzeros are outside */
     int32_t n;
     float cost;
     float step_pos, step_neg; /* 1 / Q_ii of the hinge losses, for either class */
@@ -37,6 +38,7 @@ typedef struct {
 typedef struct {
     int64_t n_rows;
     int64_t n_features;        /* local; W has one row more, for the constant feature */
+    int64_t n_dense;           /* the last features, which most rows have all of: their dense block */
     const xmr_row *rows;
     const xmr_entry *entries;  /* or NULL: X itself, features as in X */
     const int32_t *indices;

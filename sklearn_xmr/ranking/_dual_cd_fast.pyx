@@ -33,6 +33,7 @@ cdef extern from "_dual_cd.h" nogil:
         float value
     ctypedef struct xmr_row:
         int64_t start
+        int64_t block
         int32_t n
         float cost
         float step_pos
@@ -40,6 +41,7 @@ cdef extern from "_dual_cd.h" nogil:
     ctypedef struct xmr_problem:
         int64_t n_rows
         int64_t n_features
+        int64_t n_dense
         const xmr_row* rows
         const xmr_entry* entries
         const int32_t* indices
@@ -122,8 +124,9 @@ cdef struct Settings:
 cdef struct Matrix:
     int64_t n_rows
     int64_t n_columns
+    int64_t n_dense        # last columns, which most rows store all of
     const int64_t* indptr
-    const int32_t* indices
+    const int32_t* indices # NULL: every row stores every column
     const float* data
     const float* row_cost  # NULL: ones
     const double* sq_norms
@@ -255,7 +258,8 @@ cdef int take_rows(
     """Rows of a cluster: gathered, with columns renumbered to the features that occur in them, or in place.
 
     A cluster with so many nonzeros that it uses most features anyway is read from X: a copy would double
-    the memory of the fit, and its weights would hardly be fewer. Returns 0, or -1 without memory.
+    the memory of the fit, and its weights would hardly be fewer. Dense blocks are read from X always.
+    Returns 0, or -1 without memory.
     """
     cdef int64_t start = level.row_ptr[parent], n = level.row_ptr[parent + 1] - start, nnz = 0, i
     cdef int32_t row
@@ -269,6 +273,10 @@ cdef int take_rows(
         row = level.rows[start + i]
         rows[i].start = X.indptr[row]
         rows[i].n = <int32_t> (X.indptr[row + 1] - X.indptr[row])
+        rows[i].block = -1
+        if has_dense_block(X, row):
+            rows[i].n -= <int32_t> X.n_dense
+            rows[i].block = rows[i].start + rows[i].n
         rows[i].cost = X.row_cost[row] if X.row_cost != NULL else 1
         rows[i].step_pos = hinge_step(X.sq_norms[row], settings, settings.cost_positive * rows[i].cost)
         rows[i].step_neg = hinge_step(X.sq_norms[row], settings, settings.cost_negative * rows[i].cost)
@@ -285,19 +293,34 @@ cdef int take_rows(
     p.data = X.data
     p.entries = NULL
     p.n_features = X.n_columns
+    p.n_dense = X.n_dense
     s.local_features = NULL
-    return 0 if nnz >= IN_PLACE * X.n_columns else gather_rows(X, nnz, s, p)
+    return 0 if nnz >= IN_PLACE * (X.n_columns - X.n_dense) else gather_rows(X, nnz, s, p)
+
+
+cdef inline bint has_dense_block(const Matrix* X, int32_t row) noexcept nogil:
+    cdef int64_t start = X.indptr[row], end = X.indptr[row + 1]
+    if X.n_dense == 0 or end - start < X.n_dense:
+        return False
+    return X.indices == NULL or X.indices[end - X.n_dense] == X.n_columns - X.n_dense
 
 
 cdef int gather_rows(const Matrix* X, int64_t nnz, Scratch* s, xmr_problem* p) noexcept nogil:
-    """Copy the rows, their columns renumbered, in ascending order; returns 0, or -1 without memory."""
+    """Copy the rows, their columns renumbered, in ascending order; returns 0, or -1 without memory.
+
+    The columns of the dense block come last, all of them.
+    """
     cdef int64_t i, j, n_features = 0, position = 0
     if (reserve(&s.entries, nnz * sizeof(xmr_entry))
-            or reserve(&s.features, min(nnz, X.n_columns) * sizeof(int32_t))):
+            or reserve(&s.features, min(nnz + X.n_dense, X.n_columns) * sizeof(int32_t))):
         return -1
     cdef xmr_row* rows = <xmr_row*> s.rows.data
     cdef xmr_entry* entries = <xmr_entry*> s.entries.data
     cdef int32_t* features = <int32_t*> s.features.data
+    for i in range(X.n_columns - X.n_dense, X.n_columns):
+        s.feature_map[i] = 0
+        features[n_features] = <int32_t> i
+        n_features += 1
     for i in range(p.n_rows):
         for j in range(rows[i].start, rows[i].start + rows[i].n):
             if s.feature_map[X.indices[j]] < 0:
@@ -504,6 +527,7 @@ def solve_label_tree(
     const int32_t[::1] indices,
     const float[::1] data,
     int64_t n_features,
+    int64_t n_dense,
     const double[::1] sq_norms,
     const float[::1] row_cost,
     list levels,
@@ -522,9 +546,12 @@ def solve_label_tree(
 
     Parameters
     ----------
-    indptr, indices, data : CSR arrays of X, (n_samples + 1,), (nnz,), (nnz,)
+    indptr, indices, data : CSR arrays of X, (n_samples + 1,), (nnz,) or (0,), (nnz,)
+        Without indices, every row stores every column.
     n_features : int
         Columns of X.
+    n_dense : int
+        Last columns, 0 or at least 4, which most rows store all of, see `trailing_dense_columns`.
     sq_norms : (n_samples,)
         Squared norms of the rows, constant feature included.
     row_cost : (n_samples,) or None
@@ -573,6 +600,7 @@ def solve_label_tree(
 
     X.n_rows = indptr.shape[0] - 1
     X.n_columns = n_features
+    X.n_dense = n_dense
     X.indptr = &indptr[0]
     X.indices = pointer32(indices)
     X.data = &data[0] if data.shape[0] else NULL

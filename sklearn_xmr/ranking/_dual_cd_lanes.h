@@ -27,6 +27,9 @@
 #define GATHERED_VALUE(j) x[j].value
 #define DIRECT_OFFSET(j) ((size_t)x_features[j] * XMR_LANES)
 #define DIRECT_VALUE(j) x_values[j]
+/* the dense block follows the row's n other nonzeros */
+#define DENSE_OFFSET(j) ((size_t)(first_dense + (j) - n) * XMR_LANES)
+#define DENSE_VALUE(j) block[(j) - n]
 
 typedef REAL V __attribute__((vector_size(VBYTES), may_alias));
 typedef INT M __attribute__((vector_size(VBYTES)));
@@ -67,47 +70,75 @@ INLINE void FN(expand)(unsigned bits, M *out) {
     }
 }
 
-/* z += W' x for all lanes, in four interleaved sums: a single one would wait for itself at every feature. */
-#define DOT(OFFSET, VALUE)                                            \
-    for (; j + 4 <= row->n; j += 4) EACH(v) {                         \
-        z[v] += VALUE(j) * ((const V *)(W + OFFSET(j)))[v];           \
-        z1[v] += VALUE(j + 1) * ((const V *)(W + OFFSET(j + 1)))[v];  \
-        z2[v] += VALUE(j + 2) * ((const V *)(W + OFFSET(j + 2)))[v];  \
-        z3[v] += VALUE(j + 3) * ((const V *)(W + OFFSET(j + 3)))[v];  \
-    }                                                                 \
-    for (; j < row->n; j++) EACH(v) z[v] += VALUE(j) * ((const V *)(W + OFFSET(j)))[v];
+/* sum += value w for all lanes. */
+INLINE void FN(add)(V *sum, REAL value, const REAL *w) { EACH(v) sum[v] += value * ((const V *)w)[v]; }
+
+/* z += W' x for all lanes, in four interleaved sums: a single one would wait for itself at every feature.
+ * They go round from the other nonzeros into the dense block, so that the result does not depend on it. */
+#define TERM(SOURCE, j) SOURCE##_VALUE(j), W + SOURCE##_OFFSET(j)
+#define ADD4(T0, T1, T2, T3) FN(add)(z, T0), FN(add)(z1, T1), FN(add)(z2, T2), FN(add)(z3, T3), j += 4
+#define DOT(SOURCE)                                                                                       \
+    while (j + 4 <= n)                                                                                    \
+        ADD4(TERM(SOURCE, j), TERM(SOURCE, j + 1), TERM(SOURCE, j + 2), TERM(SOURCE, j + 3));             \
+    if (!block)                                                                                           \
+        for (; j < n; j++) FN(add)(z, TERM(SOURCE, j));                                                   \
+    else if (j + 1 == n)                                                                                  \
+        ADD4(TERM(SOURCE, j), TERM(DENSE, j + 1), TERM(DENSE, j + 2), TERM(DENSE, j + 3));                \
+    else if (j + 2 == n)                                                                                  \
+        ADD4(TERM(SOURCE, j), TERM(SOURCE, j + 1), TERM(DENSE, j + 2), TERM(DENSE, j + 3));               \
+    else if (j + 3 == n)                                                                                  \
+        ADD4(TERM(SOURCE, j), TERM(SOURCE, j + 1), TERM(SOURCE, j + 2), TERM(DENSE, j + 3));
 
 INLINE void FN(dot)(const xmr_problem *p, const REAL *W, const xmr_row *row, V *z) {
     V z1[NV], z2[NV], z3[NV];
-    int32_t j = 0;
+    const int64_t n = row->n, end = n + p->n_dense;
+    const float *block = row->block < 0 ? NULL : p->data + row->block;
+    const int64_t first_dense = p->n_features - p->n_dense;
+    int64_t j = 0;
     EACH(v) z1[v] = z2[v] = z3[v] = (V){0};
     if (p->entries) {
         const xmr_entry *x = p->entries + row->start;
-        DOT(GATHERED_OFFSET, GATHERED_VALUE)
+        DOT(GATHERED)
     } else {
         const int32_t *x_features = p->indices + row->start;
         const float *x_values = p->data + row->start;
-        DOT(DIRECT_OFFSET, DIRECT_VALUE)
+        DOT(DIRECT)
+    }
+    if (block) {
+        while (j + 4 <= end) ADD4(TERM(DENSE, j), TERM(DENSE, j + 1), TERM(DENSE, j + 2), TERM(DENSE, j + 3));
+        for (; j < end; j++) FN(add)(z, TERM(DENSE, j));
     }
     EACH(v) z[v] = (z[v] + z1[v]) + (z2[v] + z3[v]);
 }
 
 /* W += x delta' for all lanes. */
-#define AXPY(OFFSET, VALUE)                          \
-    for (int32_t j = 0; j < row->n; j++) {           \
-        V *w = (V *)(W + OFFSET(j));                 \
-        REAL value = VALUE(j);                       \
-        EACH(v) w[v] += value * delta[v];            \
+#define AXPY(SOURCE)                                 \
+    for (; j < n; j++) {                             \
+        V *w = (V *)(W + SOURCE##_OFFSET(j));        \
+        REAL value = SOURCE##_VALUE(j);              \
+        EACH(v) w[v] += value * change[v];           \
     }
 
 INLINE void FN(axpy)(const xmr_problem *p, REAL *W, const xmr_row *row, const V *delta) {
+    /* copies: W might be anything to the compiler, which would read again what it has in registers */
+    const float *block = row->block < 0 ? NULL : p->data + row->block;
+    const int64_t n_dense = p->n_dense, n = row->n;
+    V *dense = (V *)(W + (size_t)(p->n_features - n_dense) * XMR_LANES);
+    V change[NV];
+    int64_t j = 0;
+    EACH(v) change[v] = delta[v];
     if (p->entries) {
         const xmr_entry *x = p->entries + row->start;
-        AXPY(GATHERED_OFFSET, GATHERED_VALUE)
+        AXPY(GATHERED)
     } else {
         const int32_t *x_features = p->indices + row->start;
         const float *x_values = p->data + row->start;
-        AXPY(DIRECT_OFFSET, DIRECT_VALUE)
+        AXPY(DIRECT)
+    }
+    if (!block) return;
+    for (j = 0; j < n_dense; j++, dense += NV) {
+        REAL value = block[j];
+        EACH(v) dense[v] += value * change[v];
     }
 }
 
@@ -207,6 +238,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
                 __builtin_prefetch(p->indices + p->rows[next].start);
                 __builtin_prefetch(p->data + p->rows[next].start);
             }
+            if (p->n_dense && p->rows[next].block >= 0) __builtin_prefetch(p->data + p->rows[next].block);
         }
         if (is_far && s + 1 < n_active) FN(prefetch)(p, W, p->rows + ws->order[s + 1]);
         V *a = (V *)(alpha + (size_t)r * XMR_LANES);
@@ -498,12 +530,16 @@ static unsigned FN(run)(const xmr_problem *p, xmr_lanes *s, int n_wanted, int *n
 #undef AT_UPPER
 #undef DROPPED
 #undef EACH
+#undef TERM
+#undef ADD4
 #undef DOT
 #undef AXPY
 #undef GATHERED_OFFSET
 #undef GATHERED_VALUE
 #undef DIRECT_OFFSET
 #undef DIRECT_VALUE
+#undef DENSE_OFFSET
+#undef DENSE_VALUE
 #undef INLINE
 #undef VBYTES
 #undef VARIANT

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, slot_dtype
 from sklearn_xmr.ranking._dual_cd_fast import solve_label_tree
 from sklearn_xmr.utils._csr_fast import squared_row_norms
+from sklearn_xmr.utils._features import trailing_dense_columns
 from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 
@@ -65,7 +66,8 @@ def fit_linear_rankers(
 
     Parameters
     ----------
-    X : csr_array of shape (n_samples, n_features)
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        float32.
     problems : list of LevelProblem
         Independent of each other; they are solved in one parallel loop.
     sample_weight : ndarray of shape (n_samples,) or None
@@ -92,7 +94,7 @@ def fit_linear_rankers(
     n_unconverged : int
         Number of nodes that `max_iter` stopped.
     """
-    indptr, indices, data = as_kernel_csr(X)
+    indptr, indices, data, n_dense = _kernel_features(X)
     n_samples = indptr.size - 1
     accepted_tol, min_progress = tol, -1.0
     if tol == "auto":
@@ -136,6 +138,7 @@ def fit_linear_rankers(
         indices,
         data,
         X.shape[1],
+        n_dense,
         squared_row_norms(indptr, data) + bias**2,
         None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=np.float32),
         levels,
@@ -153,6 +156,18 @@ def fit_linear_rankers(
         for problem, chunk in zip(problems, chunks, strict=True)
     ]
     return weights, n_iter, n_unconverged
+
+
+def _kernel_features(X):
+    """CSR arrays of X, without indices where every entry is stored, and the number of dense columns."""
+    n_rows, n_columns = X.shape
+    if isinstance(X, np.ndarray) and np.all(X):
+        indptr = np.arange(n_rows + 1, dtype=np.int64) * n_columns
+        return indptr, np.empty(0, dtype=np.int32), np.ascontiguousarray(X).ravel(), n_columns
+    indptr, indices, data = as_kernel_csr(X)
+    is_canonical = isinstance(X, np.ndarray) or X.has_canonical_format
+    n_dense = trailing_dense_columns(indptr, indices, n_columns) if is_canonical else 0
+    return indptr, indices, data, n_dense
 
 
 def _tasks_of_level(child_ptr, n_positives, n_rows):

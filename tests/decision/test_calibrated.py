@@ -272,6 +272,20 @@ def test_a_fold_may_lack_a_class(scope):
     assert model.classes_.tolist() == [0, 1, 2] and model.predict_proba(X).shape == (150, 3)
 
 
+@pytest.mark.parametrize("scope", ["path", "levels"])
+def test_calibration_undoes_the_slope(scope):
+    """Platt scaling of margins takes any slope back; of levels, where the beam is the same."""
+    X, y = load_iris(return_X_y=True)
+    rankers = [XRLinearClassifier(score_transform="sigmoid", score_slope=a, random_state=0) for a in (1, 2)]
+    first, second = (
+        CalibratedXMRClassifier(ranker, scope=scope, method="sigmoid").fit(X, y).predict_proba(X)
+        for ranker in rankers
+    )
+    np.testing.assert_allclose(first, second, rtol=1e-3)
+    plain, steep = (ranker.fit(X, y).predict_proba(X) for ranker in rankers)
+    assert np.abs(plain - steep).max() > 0.05
+
+
 def test_held_out_rows_may_lack_a_class_but_have_no_strange_one():
     X, y = load_iris(return_X_y=True)
     ranker = XRLinearClassifier(random_state=0).fit(X[:100], y[:100])

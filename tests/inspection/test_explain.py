@@ -30,10 +30,11 @@ def fitted(request):
     return XRLinearClassifier(indexer=indexer, beam_width=2, random_state=0).fit(X, Y), X
 
 
+@pytest.mark.parametrize("slope", [1.0, 2.5])
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
-def test_scores_and_ranks_are_those_of_the_search(fitted, transform):
+def test_scores_and_ranks_are_those_of_the_search(fitted, transform, slope):
     model, X = fitted
-    model.set_params(score_transform=transform)
+    model.set_params(score_transform=transform, score_slope=slope)
     assert model.tree_.n_levels == 3
     n_lost = 0
     for i in range(5):
@@ -54,7 +55,7 @@ def test_scores_and_ranks_are_those_of_the_search(fitted, transform):
                 assert (lost.level, lost.rank) == (found.lost_at_level, found.lost_at_rank)
                 assert lost.rank > 2 and lost.level < 3
     assert n_lost > 0
-    model.set_params(score_transform="auto")
+    model.set_params(score_transform="auto", score_slope=1.0)
 
 
 def test_steps(fitted):

@@ -13,6 +13,7 @@ from sklearn_xmr.matching._beam_search import BeamSearch, topk_to_csr
 from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 
+SIGMOIDS = [["sigmoid"] * 3, ["l3_hinge", "sigmoid", "sigmoid"], ["sigmoid", "l2_hinge", "identity"]]
 TRANSFORMS = ["identity", "sigmoid", "l1_hinge", "l2_hinge", "l3_hinge", "l4_hinge"]
 
 
@@ -54,17 +55,18 @@ def random_model(seed, *, n_features=15, fan_outs=(3, 4, 5), overlap=False, inte
     return tree, weights, coefs, intercepts, sp.csr_array(X, dtype=np.float32)
 
 
-def check_against_reference(model, transforms, beam_width, k, mask=None, exact=False):
+def check_against_reference(model, transforms, beam_width, k, mask=None, exact=False, slope=1.0):
     tree, weights, coefs, intercepts, X = model
     labels, scores = BeamSearch(tree, weights).topk(
-        X, k, beam_width, resolve_score_transform(transforms, tree.n_levels), mask
+        X, k, beam_width, resolve_score_transform(transforms, tree.n_levels, slope), mask
     )
     assert labels.shape == scores.shape == (X.shape[0], k)
     for i, row in enumerate(X.toarray()):
         allowed = None if mask is None else set(mask[[i if mask.shape[0] > 1 else 0]].indices.tolist())
         wanted = search(
-            row, tree.child_ptr, tree.slot_labels, coefs, intercepts, transforms, beam_width, k, allowed
-        )
+            row, tree.child_ptr, tree.slot_labels, coefs, intercepts, transforms, beam_width, k, allowed,
+            slope,
+        )  # fmt: skip
         n = len(wanted)
         assert np.all(labels[i, n:] == -1) and np.all(scores[i, n:] == -np.inf)
         np.testing.assert_allclose(scores[i, :n], [score for _, score in wanted], rtol=2e-4, atol=1e-30)
@@ -91,6 +93,37 @@ def test_ties_go_to_the_smaller_label(seed, beam_width, k, overlap):
 def test_transforms_per_level():
     model = random_model(7)
     check_against_reference(model, ["l3_hinge", "sigmoid", "identity"], 3, k=5, exact=True)
+
+
+@pytest.mark.parametrize("slope", [0.2, 1, 3.0])
+@pytest.mark.parametrize("transforms", SIGMOIDS)
+def test_slope_of_sigmoids(transforms, slope):
+    for seed in range(3):
+        check_against_reference(random_model(seed), transforms, 3, k=5, exact=True, slope=slope)
+
+
+def test_steep_sigmoids_of_large_margins_are_reached():
+    """The product of slope and margin lies beyond float32."""
+    tree = LabelTree.flat(3)
+    intercepts = np.array([-3e38, 3e38, -np.inf], dtype=np.float32)
+    weights = ChunkedWeights.from_csc(sp.csc_array((1, 3)), intercepts, tree.child_ptr[0])
+    labels, scores = BeamSearch(tree, [weights]).topk(
+        sp.csr_array([[1.0]]), 3, 1, resolve_score_transform("sigmoid", 1, 50.0)
+    )
+    assert labels.tolist() == [[1, 0, -1]]
+    np.testing.assert_allclose(scores, [[1, np.finfo(np.float32).tiny, -np.inf]], rtol=1e-5)
+
+
+def test_slopes_change_no_other_transform():
+    names = ["l1_hinge", "l4_hinge", "identity"]
+    assert resolve_score_transform(names, 3, 7.0) == resolve_score_transform(names, 3)
+    assert resolve_score_transform("sigmoid", 2, 7.0) != resolve_score_transform("sigmoid", 2)
+
+
+@pytest.mark.parametrize("slope", [0, -1.0, np.inf, np.nan, "steep", None])
+def test_bad_slopes_are_refused(slope):
+    with pytest.raises(ValueError, match="score_slope must be a positive, finite number, got"):
+        resolve_score_transform("sigmoid", 2, slope)
 
 
 def test_overlapping_leaves_never_return_a_label_twice():

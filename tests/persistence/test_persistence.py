@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import re
+import struct
 import subprocess
 import sys
 import zlib
@@ -247,7 +248,9 @@ def test_parameters_that_came_later_have_their_defaults(model):
 
 
 #: What joblib, pickle and zlib raise, depending on where the file ends.
-REFUSALS = (EOFError, OSError, ValueError, KeyError, IndexError, pickle.UnpicklingError, zlib.error)
+REFUSALS = (
+    EOFError, OSError, ValueError, KeyError, IndexError, pickle.UnpicklingError, struct.error, zlib.error,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.999])

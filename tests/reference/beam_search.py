@@ -3,10 +3,11 @@
 import math
 
 
-def log_factor(margin, transform):
+def log_factor(margin, transform, slope=1.0):
     if transform == "identity":
         return margin
     if transform == "sigmoid":
+        margin *= slope
         return -math.log1p(math.exp(-margin)) if margin > -30 else margin
     power = int(transform[1])
     return -(max(0.0, 1 - margin) ** power)
@@ -18,7 +19,9 @@ def answer(score, transform):
     return math.exp(score)
 
 
-def search(row, child_ptr, slot_labels, coefs, intercepts, transforms, beam_width, k, allowed=None):
+def search(
+    row, child_ptr, slot_labels, coefs, intercepts, transforms, beam_width, k, allowed=None, slope=1.0
+):
     """Ranked list of (label, score) for one dense row.
 
     coefs[t] is dense of shape (n_features, n_nodes[t + 1]); allowed a set of labels or None.
@@ -45,7 +48,7 @@ def search(row, child_ptr, slot_labels, coefs, intercepts, transforms, beam_widt
                     continue
                 for feature, value in enumerate(row):
                     margin += value * coefs[t][feature][child]
-                factor = log_factor(margin, transforms[t])
+                factor = log_factor(margin, transforms[t], slope)
                 score = factor if transforms[t] == "identity" else path + factor
                 candidates.append((score, child))
         if t < n_levels - 1:
