@@ -70,7 +70,7 @@ class XRLinearClassifier(BaseXMRClassifier):
     weight_dtype : {"auto", "int8", "int16", "float32"}, default="auto"
         How weights are stored. ``"int8"`` and ``"int16"`` round them to multiples of 1/127 and 1/32767 of
         the largest weight of their siblings, for half the model and two thirds of it. ``"auto"`` is
-        ``"int8"`` in tree levels of more than 65,536 weights and exact below.
+        ``"int8"`` in tree levels whose training rows hold more than 65,536 nonzeros, and exact in others.
     beam_width : int, default=10
         Nodes kept per inner tree level, in prediction and for the rows of ``"man"``. Wider is more accurate
         and slower.

@@ -35,8 +35,7 @@ cdef extern from "_chunk_scores.h" nogil:
         const int32_t* features
         const int64_t* entry_ptr
         const uint32_t* row_ptr
-        const void* slots
-        const void* values
+        const uint8_t* entries
         const float* scales
         const float* intercepts
         const int64_t* word_ptr
@@ -87,8 +86,7 @@ cdef class LevelKernel:
         c.features = <const int32_t*> address(weights.features)
         c.entry_ptr = <const int64_t*> address(weights.entry_ptr)
         c.row_ptr = <const uint32_t*> address(weights.row_ptr)
-        c.slots = address(weights.slots)
-        c.values = address(weights.values)
+        c.entries = <const uint8_t*> address(weights.entries)
         c.scales = <const float*> address(weights.scales)
         c.intercepts = <const float*> address(weights.intercepts)
         c.word_ptr = <const int64_t*> address(weights.word_ptr)
@@ -101,7 +99,8 @@ cdef class LevelKernel:
         c.max_fan_out = 0
         for i in range(weights.child_ptr.size - 1):
             c.max_fan_out = max(c.max_fan_out, c.child_ptr[i + 1] - c.child_ptr[i])
-        xmr_choose_functions(c, SIMD_VARIANT, weights.values.itemsize, weights.slots.itemsize)
+        xmr_choose_functions(
+            c, SIMD_VARIANT, np.dtype(weights.value_dtype).itemsize, weights.slot_dtype.itemsize)
 
 
 cdef const void* address(array) except? NULL:

@@ -26,8 +26,7 @@ typedef struct xmr_chunks {
     const int32_t *features;
     const int64_t *entry_ptr;
     const uint32_t *row_ptr;
-    const void *slots;
-    const void *values;
+    const uint8_t *entries;
     const float *scales;
     const float *intercepts;
     const int64_t *word_ptr; /* a chunk without words is looked up through its buckets */
@@ -61,13 +60,31 @@ static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t
 /* Query features looked up together, so that their weights are on the way while others are added. */
 #define XMR_BATCH 64
 
+/* Rows are packed: nothing in them is aligned. */
+typedef uint8_t xmr_u8;
+typedef uint16_t xmr_u16 __attribute__((aligned(1), may_alias));
+typedef uint32_t xmr_u32 __attribute__((aligned(1), may_alias));
+typedef int8_t xmr_i8;
+typedef int16_t xmr_i16 __attribute__((aligned(1), may_alias));
+typedef float xmr_f32 __attribute__((aligned(1), may_alias));
+
+#define XMR_ADD_ROW(SLOT, VALUE, SUMS, START, END, X)                                              \
+    const VALUE *value = (const VALUE *)(entries + (START));                                       \
+    const int64_t size = (int64_t)(END) - (START);                                                 \
+    if (size == fan_out * (int64_t)sizeof(VALUE)) { /* lists all children in order */              \
+        for (int64_t i = 0; i < fan_out; i++) (SUMS)[i] += (X) * (float)value[i];                  \
+    } else {                                                                                       \
+        const int64_t length = size / (int64_t)(sizeof(VALUE) + sizeof(SLOT));                     \
+        const SLOT *slot = (const SLOT *)(value + length);                                         \
+        for (int64_t i = 0; i < length; i++) (SUMS)[slot[i]] += (X) * (float)value[i];             \
+    }
+
 #define XMR_DEFINE_ADDER(NAME, SLOT, VALUE)                                                         \
     static void NAME(const xmr_chunks *level, int64_t chunk, const int32_t *indices,                \
                      const float *data, int64_t n, float *margins) {                                \
         const int64_t first = level->child_ptr[chunk];                                              \
         const uint32_t *row_ptr = level->row_ptr + level->chunk_ptr[chunk] + chunk;                 \
-        const SLOT *slots = (const SLOT *)level->slots + level->entry_ptr[chunk];                   \
-        const VALUE *values = (const VALUE *)level->values + level->entry_ptr[chunk];               \
+        const uint8_t *entries = level->entries + level->entry_ptr[chunk];                          \
         const float scale = level->scales[chunk];                                                   \
         const int64_t fan_out = level->child_ptr[chunk + 1] - first;                                \
         memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));                \
@@ -92,19 +109,11 @@ static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t
                 for (int h = 0; h < n_hits; h++) {                                                  \
                     ends[h] = row_ptr[rows[h] + 1];                                                 \
                     rows[h] = row_ptr[rows[h]];                                                     \
-                    __builtin_prefetch(slots + rows[h]);                                            \
-                    __builtin_prefetch(values + rows[h]);                                           \
+                    __builtin_prefetch(entries + rows[h]);                                          \
                 }                                                                                   \
                 for (int h = 0; h < n_hits; h++) {                                                  \
                     float *restrict sums = h & 1 ? odd : margins;                                   \
-                    const VALUE *restrict value = values + rows[h];                                 \
-                    const SLOT *slot = slots + rows[h];                                             \
-                    const int64_t length = ends[h] - rows[h];                                       \
-                    const float x = xs[h];                                                          \
-                    if (length == fan_out) /* lists all children in order */                        \
-                        for (int64_t i = 0; i < length; i++) sums[i] += x * (float)value[i];        \
-                    else                                                                            \
-                        for (int64_t i = 0; i < length; i++) sums[slot[i]] += x * (float)value[i];  \
+                    XMR_ADD_ROW(SLOT, VALUE, sums, rows[h], ends[h], xs[h])                         \
                 }                                                                                   \
             }                                                                                       \
             for (int64_t i = 0; i < fan_out; i++) margins[i] += odd[i];                             \
@@ -117,8 +126,7 @@ static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t
             int64_t row = xmr_find_in_bucket(features, buckets + (indices[j] >> shift), indices[j]); \
             if (row < 0) continue;                                                                  \
             float x = data[j] * scale;                                                              \
-            for (uint32_t e = row_ptr[row]; e < row_ptr[row + 1]; e++)                              \
-                margins[slots[e]] += x * (float)values[e];                                          \
+            XMR_ADD_ROW(SLOT, VALUE, margins, row_ptr[row], row_ptr[row + 1], x)                    \
         }                                                                                           \
     }
 
@@ -163,15 +171,15 @@ static inline float xmr_log_sigmoid(float margin) {
     }
 
 #define XMR_DEFINE_ADDERS(VARIANT)                                       \
-    XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, uint8_t, int8_t)               \
-    XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, uint16_t, int8_t)             \
-    XMR_DEFINE_ADDER(add_u32_i8_##VARIANT, uint32_t, int8_t)             \
-    XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, uint8_t, int16_t)             \
-    XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, uint16_t, int16_t)           \
-    XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, uint32_t, int16_t)           \
-    XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, uint8_t, float)               \
-    XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, uint16_t, float)             \
-    XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, uint32_t, float)             \
+    XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, xmr_u8, xmr_i8)                \
+    XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, xmr_u16, xmr_i8)              \
+    XMR_DEFINE_ADDER(add_u32_i8_##VARIANT, xmr_u32, xmr_i8)              \
+    XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, xmr_u8, xmr_i16)              \
+    XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, xmr_u16, xmr_i16)            \
+    XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, xmr_u32, xmr_i16)            \
+    XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, xmr_u8, xmr_f32)              \
+    XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, xmr_u16, xmr_f32)            \
+    XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, xmr_u32, xmr_f32)            \
     XMR_DEFINE_TRANSFORM(transform_##VARIANT)
 
 #define XMR_ADDER_ROW(VARIANT)                                                             \

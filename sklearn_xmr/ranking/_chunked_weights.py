@@ -11,7 +11,9 @@ from sklearn_xmr.ranking._chunked_weights_fast import build_buckets, build_words
 ROWS_PER_BUCKET = 2
 #: Features of one word of a chunk's bitmap; the other half of the word counts the rows before it.
 FEATURES_PER_WORD = 32
-#: Levels with at most this many weights stay in float32 when the dtype is "auto".
+#: Dtypes that weights are stored in.
+VALUE_DTYPES = ("int8", "int16", "float32")
+#: Levels trained on at most this many nonzeros stay in float32 when the dtype is "auto".
 SMALL_LEVEL = 2**16
 
 
@@ -19,9 +21,10 @@ class ChunkedWeights:
     """Weights of one level, a chunk per parent, stored by feature (Etter et al., WWW 2022).
 
     The chunk of a parent holds the weights of all its children. Its rows are the features that some
-    child has a weight for, in ascending order; a row lists (slot, value) pairs, the slot being the
-    child's number among its siblings. One look-up of a query's feature thus serves all siblings. A row
-    with as many entries as there are siblings lists them in order and is added as a vector.
+    child has a weight for, in ascending order. One look-up of a query's feature thus serves all siblings.
+    A row with few weights is stored as these and then their slots, the children's numbers among their
+    siblings. A row that would take at least half the room of a vector with a weight of every sibling is
+    stored as that vector, to which it can be told by its size: it is added several times as fast.
 
     A feature is found in one of two ways, whichever takes less room. A chunk with many rows has a bitmap
     over all features: each 64-bit word holds the bits of 32 features and the number of rows before them.
@@ -37,41 +40,37 @@ class ChunkedWeights:
     features : ndarray of shape (n_rows,), dtype int32
         Feature of each row.
     entry_ptr : ndarray of shape (n_parents + 1,), dtype int64
-        Entries of each chunk.
+        First byte of each chunk in `entries`.
     row_ptr : ndarray of shape (n_rows + n_parents,), dtype uint32
-        For each chunk its rows' first entries and one end, counted from the chunk's first entry.
-    slots : ndarray of shape (n_entries,), dtype uint8, uint16 or uint32
-        Child of each entry.
-    values : ndarray of shape (n_entries,), dtype float32
-        Weight of each entry.
+        For each chunk its rows' first bytes and one end, counted from the chunk's first byte.
+    entries : ndarray of shape (n_bytes,), dtype uint8
+        The rows: values of `value_dtype`, followed by slots of `slot_dtype` unless all siblings have one.
+    scales : ndarray of shape (n_parents,), dtype float32
+        A weight is its stored value times its chunk's scale, which is infinite if a weight is not finite.
     intercepts : ndarray of shape (n_children,), dtype float32
         Intercept of each child; -inf for a child that had no positive row and is never predicted.
     n_features : int
         Number of features of X.
-    dtype : {"auto", "int8", "int16", "float32"}, default="float32"
-        How values are stored. ``"int8"`` rounds them to multiples of 1/127 of their chunk's largest,
-        ``"int16"`` of 1/32767.
+    value_dtype : {"int8", "int16", "float32"}
+        ``"int8"`` are multiples of 1/127 of the chunk's largest weight, ``"int16"`` of 1/32767.
 
     Attributes
     ----------
-    scales : ndarray of shape (n_parents,), dtype float32
-        A weight is its stored value times its chunk's scale.
     word_ptr, words, feature_ptr, bucket_ptr, bucket_shift, buckets : ndarray
         Bitmaps; lists of features and their directories.
     """
 
-    def __init__(self, child_ptr, chunk_ptr, features, entry_ptr, row_ptr, slots, values, intercepts,
-                 n_features, dtype="float32"):  # fmt: skip
+    def __init__(self, child_ptr, chunk_ptr, features, entry_ptr, row_ptr, entries, scales, intercepts,
+                 n_features, value_dtype):  # fmt: skip
         self.child_ptr = child_ptr
         self.chunk_ptr = chunk_ptr
         self.entry_ptr = entry_ptr
         self.row_ptr = row_ptr
-        self.slots = slots
+        self.entries = entries
+        self.value_dtype = value_dtype
+        self.scales = scales
         self.intercepts = intercepts
         self.n_features = n_features
-        if dtype == "auto":
-            dtype = "float32" if values.size <= SMALL_LEVEL else "int8"
-        self.values, self.scales = _store_values(values, entry_ptr, dtype)
         self._index_features(features)
 
     def _index_features(self, features):
@@ -89,7 +88,7 @@ class ChunkedWeights:
         self.buckets = build_buckets(self.feature_ptr, self.features, self.bucket_ptr, self.bucket_shift)
 
     @classmethod
-    def from_csc(cls, weights, intercepts, child_ptr, dtype="float32"):
+    def from_csc(cls, weights, intercepts, child_ptr, value_dtype="float32"):
         """Chunk a weight matrix.
 
         Parameters
@@ -98,7 +97,7 @@ class ChunkedWeights:
             One column per child.
         intercepts : array-like of shape (n_children,)
         child_ptr : ndarray of shape (n_parents + 1,)
-        dtype : {"auto", "int8", "int16", "float32"}, default="float32"
+        value_dtype : {"int8", "int16", "float32"}, default="float32"
 
         Returns
         -------
@@ -107,7 +106,8 @@ class ChunkedWeights:
         entries = sp.coo_array(weights)
         entries.sum_duplicates()
         keep = entries.data != 0
-        values, feature, child = entries.data[keep], entries.row[keep], entries.col[keep]
+        values = entries.data[keep].astype(np.float32)
+        feature, child = entries.row[keep], entries.col[keep]
         n_parents = len(child_ptr) - 1
         fan_outs = np.diff(child_ptr)
         parent = np.repeat(np.arange(n_parents), fan_outs)[child]
@@ -117,23 +117,21 @@ class ChunkedWeights:
         starts_row[1:] = (feature[1:] != feature[:-1]) | (parent[1:] != parent[:-1])
         rows = np.flatnonzero(starts_row)
         chunk_ptr = np.searchsorted(parent[rows], np.arange(n_parents + 1)).astype(np.int64)
-        entry_ptr = np.searchsorted(parent, np.arange(n_parents + 1)).astype(np.int64)
-        ends = np.append(rows, values.size)
+        stored, scales = _round_values(values, parent, n_parents, value_dtype)
+        packed, row_ptr = _pack_rows(
+            np.diff(np.append(rows, values.size)),
+            fan_outs[parent[rows]],
+            stored,
+            (child - child_ptr[parent]).astype(slot_dtype(child_ptr)),
+        )
+        entry_ptr = row_ptr[chunk_ptr]
         row_ptr = np.concatenate(
-            [ends[chunk_ptr[k] : chunk_ptr[k + 1] + 1] - entry_ptr[k] for k in range(n_parents)]
+            [row_ptr[chunk_ptr[k] : chunk_ptr[k + 1] + 1] - entry_ptr[k] for k in range(n_parents)]
         )
         return cls(
-            child_ptr,
-            chunk_ptr,
-            feature[rows].astype(np.int32),
-            entry_ptr,
-            row_ptr.astype(np.uint32),
-            (child - child_ptr[parent]).astype(slot_dtype(fan_outs.max())),
-            values.astype(np.float32),
-            np.asarray(intercepts, dtype=np.float32),
-            weights.shape[0],
-            dtype,
-        )
+            child_ptr, chunk_ptr, feature[rows].astype(np.int32), entry_ptr, row_ptr.astype(np.uint32),
+            packed, scales, np.asarray(intercepts, dtype=np.float32), weights.shape[0], value_dtype,
+        )  # fmt: skip
 
     def row_features(self):
         """Feature of each row, ndarray of shape (n_rows,), dtype int32."""
@@ -143,17 +141,17 @@ class ChunkedWeights:
 
     def to_csc(self):
         """The weights as a csc_array of shape (n_features, n_children), dtype float32."""
-        # row_ptr has one end per chunk between the rows of two chunks; drop the step across it
-        n_chunks = self.chunk_ptr.size - 1
-        lengths = np.delete(
-            np.diff(self.row_ptr.astype(np.int64)), self.chunk_ptr[1:-1] + np.arange(n_chunks - 1)
+        parents = np.arange(self.child_ptr.size - 1)
+        n_rows = np.diff(self.chunk_ptr)
+        parent = np.repeat(parents, n_rows)
+        row, slots, values = self._unpack_rows(slice(None), parent)
+        parent = parent[row]
+        values = values * self.scales[parent]
+        columns = self.child_ptr[:-1][parent] + slots
+        matrix = sp.csc_array(
+            (values, (self.row_features()[row], columns)), shape=(self.n_features, self.intercepts.size)
         )
-        features = np.repeat(self.row_features(), lengths)
-        n_entries = np.diff(self.entry_ptr)
-        columns = np.repeat(self.child_ptr[:-1], n_entries) + self.slots
-        values = self.values * np.repeat(self.scales, n_entries)
-        matrix = sp.csc_array((values, (features, columns)), shape=(self.n_features, self.intercepts.size))
-        matrix.eliminate_zeros()  # rows that list all children
+        matrix.eliminate_zeros()  # of vectors of all siblings
         matrix.sort_indices()
         return matrix
 
@@ -174,7 +172,6 @@ class ChunkedWeights:
         """
         parent = int(np.searchsorted(self.child_ptr, child, side="right")) - 1
         chunk = slice(parent, parent + 2)
-        first_row, last_row = self.chunk_ptr[chunk]
         words, listed = (slice(*pointers[chunk]) for pointers in (self.word_ptr, self.feature_ptr))
         row_features = list_word_features(
             *(_from_zero(pointers[chunk]) for pointers in (self.chunk_ptr, self.word_ptr)),
@@ -182,14 +179,43 @@ class ChunkedWeights:
             _from_zero(self.feature_ptr[chunk]),
             self.features[listed],
         )
+        row, slots, values = self._unpack_rows(
+            slice(*self.chunk_ptr[chunk]), np.full(row_features.size, parent)
+        )
+        mine = (slots == child - self.child_ptr[parent]) & (values != 0)  # vectors of all siblings hold zeros
+        return row_features[row[mine]], values[mine] * self.scales[parent]
+
+    def _unpack_rows(self, rows, parent):
+        """Entries of some rows.
+
+        Parameters
+        ----------
+        rows : slice
+        parent : ndarray of shape (n_rows,)
+            Of each of the rows.
+
+        Returns
+        -------
+        row : ndarray of shape (n_entries,)
+            Numbered from the first of the rows.
+        slots : ndarray of shape (n_entries,)
+        values : ndarray of shape (n_entries,), dtype value_dtype
+        """
+        value_size, slot_size = np.dtype(self.value_dtype).itemsize, self.slot_dtype.itemsize
         # row_ptr has one end per chunk between the rows of two chunks
-        lengths = np.diff(self.row_ptr[first_row + parent : last_row + parent + 1].astype(np.int64))
-        entries = slice(*self.entry_ptr[chunk])
-        mine = self.slots[entries] == child - self.child_ptr[parent]
-        weights = self.values[entries][mine] * self.scales[parent]
-        features = np.repeat(row_features, lengths)[mine]
-        stored = weights != 0  # rows that list all children
-        return features[stored], weights[stored].astype(np.float32, copy=False)
+        pointer = np.arange(self.chunk_ptr[-1])[rows] + parent
+        start, end = (self.row_ptr[pointer + step].astype(np.int64) for step in (0, 1))
+        fan_out = np.diff(self.child_ptr)[parent]
+        lists_all = end - start == fan_out * value_size
+        n_entries = np.where(lists_all, fan_out, (end - start) // (value_size + slot_size))
+        row = np.repeat(np.arange(n_entries.size), n_entries)
+        slots = np.arange(row.size) - np.repeat(np.cumsum(n_entries) - n_entries, n_entries)
+        start += self.entry_ptr[parent]
+        values = _bytes_at(self.entries, start[row] + slots * value_size, np.dtype(self.value_dtype))
+        listed = ~lists_all[row]
+        first_slot = (start + n_entries * value_size)[row[listed]]
+        slots[listed] = _bytes_at(self.entries, first_slot + slots[listed] * slot_size, self.slot_dtype)
+        return row, slots, values
 
     def check_layout(self):
         """Refuse arrays whose dtypes or sizes do not belong together, as in a damaged file.
@@ -206,7 +232,7 @@ class ChunkedWeights:
         sizes = {
             "child_ptr": self.intercepts.size,
             "chunk_ptr": self.row_ptr.size - n_parents,
-            "entry_ptr": self.values.size,
+            "entry_ptr": self.entries.size,
             "word_ptr": self.words.size,
             "feature_ptr": self.features.size,
             "bucket_ptr": self.buckets.size,
@@ -220,15 +246,18 @@ class ChunkedWeights:
                 and np.all(ptr[1:] >= ptr[:-1])
             ):
                 raise ValueError(f"These weights are damaged: {name} does not fit what it points into.")
-        fan_out = np.diff(self.child_ptr).max(initial=0)
+        if self.value_dtype not in VALUE_DTYPES:
+            raise ValueError(
+                f"These weights are damaged: value_dtype must be one of {VALUE_DTYPES}, got "
+                f"{self.value_dtype!r}."
+            )
         wanted = {name: (np.int64, None) for name in sizes} | {
             "features": (np.int32, None),
             "row_ptr": (np.uint32, None),
             "words": (np.uint64, None),
             "buckets": (np.uint32, None),
             "bucket_shift": (np.uint8, n_parents),
-            "slots": (slot_dtype(fan_out), self.values.size),
-            "values": (self.values.dtype if self.values.dtype in (np.int8, np.int16) else np.float32, None),
+            "entries": (np.uint8, None),
             "scales": (np.float32, n_parents),
             "intercepts": (np.float32, None),
         }
@@ -248,12 +277,17 @@ class ChunkedWeights:
     def __repr__(self):
         return (
             f"ChunkedWeights(n_features={self.n_features}, n_parents={self.child_ptr.size - 1}, "
-            f"n_children={self.intercepts.size}, n_weights={self.values.size}, dtype={self.values.dtype})"
+            f"n_children={self.intercepts.size}, value_dtype={self.value_dtype!r}, nbytes={self.nbytes})"
         )
 
     def is_finite(self):
         """Whether every weight is a finite number."""
-        return bool(np.isfinite(self.values).all() and np.isfinite(self.scales).all())
+        return bool(np.isfinite(self.scales).all())
+
+    @property
+    def slot_dtype(self):
+        """Dtype of the slots, which follows from the largest fan-out."""
+        return slot_dtype(self.child_ptr)
 
     @property
     def nbytes(self):
@@ -286,9 +320,10 @@ class LevelMatrices(Sequence):
         return f"<{len(shapes)} csc_array of shapes {', '.join(map(str, shapes))}>"
 
 
-def slot_dtype(max_fan_out):
-    """Smallest dtype that numbers the children of a node."""
-    return np.uint8 if max_fan_out <= 2**8 else np.uint16 if max_fan_out <= 2**16 else np.uint32
+def slot_dtype(child_ptr):
+    """Smallest dtype that numbers the children of every node."""
+    max_fan_out = np.diff(child_ptr).max(initial=0)
+    return np.dtype(np.uint8 if max_fan_out <= 2**8 else np.uint16 if max_fan_out <= 2**16 else np.uint32)
 
 
 def _pointers(sizes):
@@ -299,16 +334,49 @@ def _from_zero(pointers):
     return pointers - pointers[0]
 
 
-def _store_values(values, entry_ptr, dtype):
-    n_entries = np.diff(entry_ptr)
-    if dtype == "float32":
-        return values, np.ones(n_entries.size, dtype=np.float32)
-    largest = np.ones(n_entries.size, dtype=np.float32)
-    filled = n_entries > 0
-    if values.size:
-        largest[filled] = np.maximum.reduceat(np.abs(values), entry_ptr[:-1][filled])
-    scales = largest / np.float32(np.iinfo(dtype).max)
-    with np.errstate(
-        invalid="ignore"
-    ):  # of values that are not finite, which `is_finite` tells by the scale
-        return np.rint(values / np.repeat(scales, n_entries)).astype(dtype), scales
+def choose_value_dtype(weight_dtype, n_nonzeros):
+    """Name of the dtype that a level is stored in whose training rows hold so many nonzeros."""
+    if weight_dtype == "auto":
+        return "float32" if n_nonzeros <= SMALL_LEVEL else "int8"
+    return weight_dtype
+
+
+def _round_values(values, parent, n_parents, value_dtype):
+    """Values as they are stored, and the scale of each parent."""
+    is_finite = np.isfinite(values)
+    if value_dtype == "float32":
+        scales = np.ones(n_parents, dtype=np.float32)
+    else:
+        largest = np.zeros(n_parents, dtype=np.float32)
+        np.maximum.at(largest, parent[is_finite], np.abs(values[is_finite]))
+        largest[largest == 0] = 1
+        scales = np.maximum(largest / np.float32(np.iinfo(value_dtype).max), np.finfo(np.float32).tiny)
+        values = np.rint(np.where(is_finite, values, 0) / scales[parent]).astype(value_dtype)
+    scales[parent[~is_finite]] = np.inf
+    return values, scales
+
+
+def _pack_rows(lengths, fan_outs, values, slots):
+    """Bytes of rows and where they start, from their lengths and their parents' fan-outs."""
+    value_size, slot_size = values.itemsize, slots.itemsize
+    lists_all = 2 * lengths * (value_size + slot_size) >= fan_outs * value_size
+    row_bytes = np.where(lists_all, fan_outs * value_size, lengths * (value_size + slot_size))
+    row_ptr = _pointers(row_bytes)
+    packed = np.zeros(row_ptr[-1], dtype=np.uint8)
+    row = np.repeat(np.arange(lengths.size), lengths)
+    number = np.arange(values.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    start, listed = row_ptr[row], ~lists_all[row]
+    place = np.where(listed, number, slots)
+    _put_bytes(packed, start + place * value_size, values)
+    after_values = start + lengths[row] * value_size
+    _put_bytes(packed, (after_values + number * slot_size)[listed], slots[listed])
+    return packed, row_ptr
+
+
+def _put_bytes(packed, start, items):
+    offsets = start[:, None] + np.arange(items.itemsize)
+    packed[offsets] = items.view(np.uint8).reshape(offsets.shape)
+
+
+def _bytes_at(packed, start, dtype):
+    return packed[start[:, None] + np.arange(dtype.itemsize)].view(dtype).reshape(start.size)

@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 
 cdef struct Block:
@@ -11,5 +11,23 @@ cdef struct Block:
     int64_t first_child       # of the cluster
 
 
-cdef assemble_chunks(const Block* blocks, const int64_t[::1] task_ptr,
-                     const int64_t[::1] child_ptr, int slot_size, int n_threads)
+cdef struct Chunk:
+    # Weights of a cluster as `ChunkedWeights` stores them, and as what.
+    int64_t fan_out
+    int slot_size
+    int value_size   # 1 and 2: integers, 4: float32
+    float scale
+    int64_t n_rows
+    int64_t n_bytes
+    int32_t* features
+    uint32_t* row_ptr
+    uint8_t* entries
+
+
+cdef void free_block(Block* block) noexcept nogil
+
+cdef void free_chunk(Chunk* chunk) noexcept nogil
+
+cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nogil
+
+cdef join_chunks(Chunk* chunks, int64_t n_chunks)

@@ -3,10 +3,11 @@
 See the class for the layout.
 """
 
-from cython.parallel cimport parallel, prange
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.float cimport FLT_MIN
+from libc.math cimport INFINITY, fabsf, isfinite, rintf
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -95,141 +96,188 @@ def build_buckets(const int64_t[::1] feature_ptr, const int32_t[::1] features,
     return np.asarray(buckets)
 
 
-cdef struct Chunk:
-    # Where a chunk is written.
-    int32_t* features
-    uint32_t* row_ptr
-    void* slots
-    int slot_size
-    float* values
-
-
-cdef inline void put_entry(const Chunk* chunk, int64_t position, int64_t slot, float value) noexcept nogil:
-    if chunk.slot_size == 1:
-        (<uint8_t*> chunk.slots)[position] = <uint8_t> slot
-    elif chunk.slot_size == 2:
-        (<uint16_t*> chunk.slots)[position] = <uint16_t> slot
+cdef inline void put_value(const Chunk* chunk, uint8_t* values, int64_t i, float value) noexcept nogil:
+    cdef int16_t rounded
+    if chunk.value_size == 4:
+        memcpy(values + 4 * i, &value, 4)
+        return
+    rounded = <int16_t> rintf(value / chunk.scale) if isfinite(chunk.scale) else 0
+    if chunk.value_size == 1:
+        (<int8_t*> values)[i] = <int8_t> rounded
     else:
-        (<uint32_t*> chunk.slots)[position] = <uint32_t> slot
-    chunk.values[position] = value
+        memcpy(values + 2 * i, &rounded, 2)
 
 
-cdef inline int64_t slot_of(const Block* block, int64_t i) noexcept nogil:
-    return block.children[block.places[i]] - block.first_child
+cdef inline void put_slot(const Chunk* chunk, uint8_t* slots, int64_t i, int64_t slot) noexcept nogil:
+    cdef uint32_t wide = <uint32_t> slot
+    cdef uint16_t narrow = <uint16_t> slot
+    if chunk.slot_size == 1:
+        slots[i] = <uint8_t> slot
+    elif chunk.slot_size == 2:
+        memcpy(slots + 2 * i, &narrow, 2)
+    else:
+        memcpy(slots + 4 * i, &wide, 4)
 
 
-cdef int64_t merge_blocks(
-    const Block* blocks, int64_t n_blocks, int64_t fan_out, int64_t* cursors, const Chunk* chunk,
-    int64_t* n_entries,
-) noexcept nogil:
-    """Merge a cluster's blocks by feature; returns the number of rows, writes where `chunk` is given.
+cdef inline bint lists_all(int64_t n, const Chunk* chunk) noexcept nogil:
+    """Whether a row of n weights is stored as a vector of all siblings: see ChunkedWeights."""
+    return 2 * n * (chunk.slot_size + chunk.value_size) >= chunk.fan_out * chunk.value_size
 
-    A row that has at least two thirds of the siblings lists all of them in order, zeros included: search
-    then adds it as a vector.
-    """
-    cdef int64_t n_rows = 0, position = 0, in_row, slot, b, i
+
+cdef inline int64_t row_bytes(int64_t n, const Chunk* chunk) noexcept nogil:
+    if lists_all(n, chunk):
+        return chunk.fan_out * chunk.value_size
+    return n * (chunk.slot_size + chunk.value_size)
+
+
+cdef inline int32_t next_feature(const Block* blocks, int64_t n_blocks, const int64_t* cursors) noexcept nogil:
+    """Smallest feature that no block has passed yet, -1 at the end."""
+    cdef int32_t feature = -1
+    cdef int64_t b
+    for b in range(n_blocks):
+        # unsigned, -1 is the largest
+        if (cursors[b] < blocks[b].n_entries
+                and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature):
+            feature = blocks[b].features[cursors[b]]
+    return feature
+
+
+cdef void size_chunk(const Block* blocks, int64_t n_blocks, int64_t* cursors, Chunk* chunk) noexcept nogil:
+    """Rows and bytes of a cluster's blocks merged, and the scale of the values."""
+    cdef int64_t n, b, i
     cdef int32_t feature
-    cdef bint is_full
+    cdef float size, largest = 0
     memset(cursors, 0, n_blocks * sizeof(int64_t))
     while True:
-        feature = -1
-        for b in range(n_blocks):
-            # unsigned, -1 is the largest: no feature yet
-            if (cursors[b] < blocks[b].n_entries
-                    and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature):
-                feature = blocks[b].features[cursors[b]]
-        if chunk != NULL:
-            chunk.row_ptr[n_rows] = <uint32_t> position
+        feature = next_feature(blocks, n_blocks, cursors)
         if feature < 0:
-            n_entries[0] = position
-            return n_rows
-        in_row = 0
+            break
+        n = 0
+        for b in range(n_blocks):
+            i = cursors[b]
+            while i < blocks[b].n_entries and blocks[b].features[i] == feature:
+                size = fabsf(blocks[b].values[i])
+                if not (size <= largest):
+                    largest = size if size == size else INFINITY
+                i += 1
+            n += i - cursors[b]
+            cursors[b] = i
+        chunk.n_bytes += row_bytes(n, chunk)
+        chunk.n_rows += 1
+    chunk.scale = largest_to_scale(largest, chunk.value_size)
+
+
+cdef inline float largest_to_scale(float largest, int value_size) noexcept nogil:
+    """Unit of the stored values; infinite if some weight is not finite."""
+    if value_size == 4:
+        return 1 if isfinite(largest) else INFINITY
+    if largest == 0:
+        largest = 1
+    return max(largest / (<float> 127 if value_size == 1 else <float> 32767), FLT_MIN)
+
+
+cdef void write_chunk(
+    const Block* blocks, int64_t n_blocks, int64_t* cursors, const Chunk* chunk,
+) noexcept nogil:
+    """Merge a cluster's blocks by feature."""
+    cdef int64_t n_rows = 0, n, slot, b, i
+    cdef int32_t feature
+    cdef bint all_siblings
+    cdef uint8_t* row = chunk.entries
+    memset(cursors, 0, n_blocks * sizeof(int64_t))
+    while True:
+        feature = next_feature(blocks, n_blocks, cursors)
+        chunk.row_ptr[n_rows] = <uint32_t> (row - chunk.entries)
+        if feature < 0:
+            return
+        n = 0
         for b in range(n_blocks):
             i = cursors[b]
             while i < blocks[b].n_entries and blocks[b].features[i] == feature:
                 i += 1
-            in_row += i - cursors[b]
-        is_full = 3 * in_row >= 2 * fan_out
-        if chunk != NULL:
-            chunk.features[n_rows] = feature
-            if is_full:
-                for i in range(fan_out):
-                    put_entry(chunk, position + i, i, 0)
+            n += i - cursors[b]
+        all_siblings = lists_all(n, chunk)
+        if all_siblings:
+            memset(row, 0, chunk.fan_out * chunk.value_size)
         i = 0
         for b in range(n_blocks):
             while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
-                if chunk != NULL:
-                    slot = slot_of(&blocks[b], cursors[b])
-                    put_entry(
-                        chunk, position + (slot if is_full else i), slot, blocks[b].values[cursors[b]])
+                slot = blocks[b].children[blocks[b].places[cursors[b]]] - blocks[b].first_child
+                put_value(chunk, row, slot if all_siblings else i, blocks[b].values[cursors[b]])
+                if not all_siblings:
+                    put_slot(chunk, row + n * chunk.value_size, i, slot)
                 i += 1
                 cursors[b] += 1
-        position += fan_out if is_full else in_row
+        chunk.features[n_rows] = feature
+        row += row_bytes(n, chunk)
         n_rows += 1
 
 
-cdef void write_chunk(
-    const Block* blocks, int64_t n_blocks, int64_t fan_out, int64_t* cursors, int32_t* features,
-    uint32_t* row_ptr, void* slots, int slot_size, float* values,
-) noexcept nogil:
-    # a struct of one thread: inside prange its fields would be shared
-    cdef Chunk chunk = Chunk(features, row_ptr, slots, slot_size, values)
-    cdef int64_t n_entries
-    merge_blocks(blocks, n_blocks, fan_out, cursors, &chunk, &n_entries)
+cdef void free_block(Block* block) noexcept nogil:
+    free(block.features)
+    free(block.places)
+    free(block.values)
+    memset(block, 0, sizeof(Block))
 
 
-cdef assemble_chunks(const Block* blocks, const int64_t[::1] task_ptr,
-                     const int64_t[::1] child_ptr, int slot_size, int n_threads):
-    """Chunks of one level from the blocks of its tasks."""
-    cdef int64_t n_parents = task_ptr.shape[0] - 1, k, first
-    cdef int64_t[::1] n_rows = np.zeros(n_parents, dtype=np.int64)
-    cdef int64_t[::1] n_entries = np.zeros(n_parents, dtype=np.int64)
-    cdef int64_t most = int(np.diff(task_ptr).max()) + 1
-    cdef int64_t* cursors
-    cdef int failure = 0
-    cdef int* failed = &failure
+cdef void free_chunk(Chunk* chunk) noexcept nogil:
+    free(chunk.features)
+    free(chunk.row_ptr)
+    free(chunk.entries)
+    chunk.features, chunk.row_ptr, chunk.entries = NULL, NULL, NULL
 
-    with nogil, parallel(num_threads=n_threads):
-        cursors = <int64_t*> malloc(most * sizeof(int64_t))
-        for k in prange(n_parents, schedule="dynamic", chunksize=1):
-            if cursors == NULL:
-                failed[0] = 1
-            else:
-                first = task_ptr[k]
-                n_rows[k] = merge_blocks(
-                    blocks + first, task_ptr[k + 1] - first,
-                    child_ptr[k + 1] - child_ptr[k], cursors, NULL, &n_entries[k])
+
+cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nogil:
+    """Merge the blocks of a cluster, which are freed, into its chunk.
+
+    Returns 0, -1 without memory, or -2 if the chunk is larger than its row pointers can tell.
+    """
+    cdef int64_t b
+    cdef int64_t* cursors = <int64_t*> malloc((n_blocks + 1) * sizeof(int64_t))
+    if cursors == NULL:
+        return -1
+    size_chunk(blocks, n_blocks, cursors, chunk)
+    if chunk.n_bytes >> 32:
         free(cursors)
-    if failure:
-        raise MemoryError
-    if int(np.max(n_entries)) >= 2 ** 32:
-        raise ValueError("A cluster has more than 2**32 weights; raise weight_threshold or branch more.")
+        return -2
+    chunk.features = <int32_t*> malloc((chunk.n_rows + 1) * sizeof(int32_t))
+    chunk.row_ptr = <uint32_t*> malloc((chunk.n_rows + 1) * sizeof(uint32_t))
+    chunk.entries = <uint8_t*> malloc(chunk.n_bytes + 1)
+    if chunk.features == NULL or chunk.row_ptr == NULL or chunk.entries == NULL:
+        free(cursors)
+        return -1
+    write_chunk(blocks, n_blocks, cursors, chunk)
+    free(cursors)
+    for b in range(n_blocks):
+        free_block(blocks + b)
+    return 0
 
-    cdef int64_t[::1] chunk_ptr = np.concatenate([[0], np.cumsum(n_rows)])
-    cdef int64_t[::1] entry_ptr = np.concatenate([[0], np.cumsum(n_entries)])
-    cdef int64_t all_rows = chunk_ptr[n_parents], all_entries = entry_ptr[n_parents]
+
+cdef join_chunks(Chunk* chunks, int64_t n_chunks):
+    """The chunks of a level, which are freed, as (chunk_ptr, features, entry_ptr, row_ptr, entries, scales)."""
+    cdef int64_t k, n
+    cdef int64_t[::1] chunk_ptr = np.zeros(n_chunks + 1, dtype=np.int64)
+    cdef int64_t[::1] entry_ptr = np.zeros(n_chunks + 1, dtype=np.int64)
+    for k in range(n_chunks):
+        chunk_ptr[k + 1] = chunk_ptr[k] + chunks[k].n_rows
+        entry_ptr[k + 1] = entry_ptr[k] + chunks[k].n_bytes
     # one element more than needed, so that the address of the first one always exists
-    cdef int32_t[::1] features = np.empty(all_rows + 1, dtype=np.int32)
-    cdef uint32_t[::1] row_ptr = np.empty(all_rows + n_parents, dtype=np.uint32)
-    cdef float[::1] values = np.empty(all_entries + 1, dtype=np.float32)
-    # bytes; the caller views them as numbers of slot_size bytes
-    cdef uint8_t[::1] slots = np.empty((all_entries + 1) * slot_size, dtype=np.uint8)
-    with nogil, parallel(num_threads=n_threads):
-        cursors = <int64_t*> malloc(most * sizeof(int64_t))
-        for k in prange(n_parents, schedule="dynamic", chunksize=1):
-            if cursors == NULL:
-                failed[0] = 1
-            else:
-                first = task_ptr[k]
-                write_chunk(
-                    blocks + first, task_ptr[k + 1] - first,
-                    child_ptr[k + 1] - child_ptr[k], cursors, &features[chunk_ptr[k]],
-                    &row_ptr[chunk_ptr[k] + k], &slots[entry_ptr[k] * slot_size], slot_size,
-                    &values[entry_ptr[k]])
-        free(cursors)
-    if failure:
-        raise MemoryError
+    cdef int32_t[::1] features = np.empty(chunk_ptr[n_chunks] + 1, dtype=np.int32)
+    cdef uint32_t[::1] row_ptr = np.empty(chunk_ptr[n_chunks] + n_chunks, dtype=np.uint32)
+    cdef uint8_t[::1] entries = np.empty(entry_ptr[n_chunks] + 1, dtype=np.uint8)
+    cdef float[::1] scales = np.empty(n_chunks, dtype=np.float32)
+    for k in range(n_chunks):
+        n = chunks[k].n_rows
+        scales[k] = chunks[k].scale
+        row_ptr[chunk_ptr[k] + k] = 0
+        if chunks[k].entries == NULL:  # no child has a positive row
+            scales[k] = largest_to_scale(0, chunks[k].value_size)
+            continue
+        memcpy(&features[chunk_ptr[k]], chunks[k].features, n * sizeof(int32_t))
+        memcpy(&row_ptr[chunk_ptr[k] + k], chunks[k].row_ptr, (n + 1) * sizeof(uint32_t))
+        memcpy(&entries[entry_ptr[k]], chunks[k].entries, chunks[k].n_bytes)
+        free_chunk(chunks + k)
     return (
-        np.asarray(chunk_ptr), np.asarray(features)[:all_rows], np.asarray(entry_ptr), np.asarray(row_ptr),
-        np.asarray(slots)[:all_entries * slot_size], np.asarray(values)[:all_entries],
+        np.asarray(chunk_ptr), np.asarray(features)[:chunk_ptr[n_chunks]], np.asarray(entry_ptr),
+        np.asarray(row_ptr), np.asarray(entries)[:entry_ptr[n_chunks]], np.asarray(scales),
     )

@@ -4,7 +4,7 @@ A task is a cluster with some or all of its children. Its rows are gathered once
 columns are the features that occur in them. Its children then pass through the 16 lanes of the solver
 (`_dual_cd_lanes.h`): where some have converged, the next ones take their lanes. Tasks of all levels run in
 one parallel loop, the dearest first, each on one thread, so the result does not depend on the number of
-threads. Afterwards the weights of a cluster's tasks are merged into the chunk that beam search reads.
+threads. The last task of a cluster merges the weights of all into the chunk that beam search reads.
 """
 
 from cython.parallel cimport parallel, prange
@@ -16,7 +16,8 @@ from libc.time cimport CLOCKS_PER_SEC, clock
 
 import numpy as np
 
-from sklearn_xmr.ranking._chunked_weights_fast cimport Block, assemble_chunks
+from sklearn_xmr.ranking._chunked_weights_fast cimport (
+    Block, Chunk, build_chunk, free_block, free_chunk, join_chunks)
 from sklearn_xmr.utils._openmp_helpers cimport omp_get_thread_num
 from sklearn_xmr.utils._sort cimport sort_indices
 
@@ -89,6 +90,17 @@ cdef struct Level:
     const float* relevance       # parallel to positives; NULL: all ones
     const int32_t* child_order   # children in the order of their tasks
     const int64_t* child_ptr     # first child of each parent
+    const int64_t* task_ptr      # tasks of each parent
+    int64_t n_parents
+    int32_t* n_left              # tasks of each parent that are not done
+    Chunk* chunks                # of each parent
+
+
+cdef extern from *:
+    """
+    #define XMR_COUNT_DOWN(counter) __atomic_sub_fetch(counter, 1, __ATOMIC_ACQ_REL)
+    """
+    int32_t XMR_COUNT_DOWN(int32_t*) noexcept nogil
 
 
 cdef struct Task:
@@ -514,12 +526,44 @@ cdef int run_task(
     return write_block(&p, s, block)
 
 
+cdef int run_and_merge(
+    const Matrix* X, const Level* level, const Task* tasks, int64_t t, const Settings* settings, Scratch* s,
+    Block* blocks, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
+) noexcept nogil:
+    """Solve task t; the last one of a cluster merges all of them. Returns 0 or what went wrong."""
+    cdef int32_t parent = tasks[t].parent
+    cdef int64_t first = level.task_ptr[parent]
+    if run_task(X, level, tasks + t, settings, s, blocks + t, intercepts, n_iter + t, n_unconverged + t):
+        return -1
+    if interrupted or XMR_COUNT_DOWN(level.n_left + parent):
+        return 0
+    return build_chunk(blocks + first, level.task_ptr[parent + 1] - first, level.chunks + parent)
+
+
 cdef const int64_t* pointer64(const int64_t[::1] array) noexcept:
     return &array[0] if array.shape[0] else NULL
 
 
 cdef const int32_t* pointer32(const int32_t[::1] array) noexcept:
     return &array[0] if array.shape[0] else NULL
+
+
+cdef int prepare_chunks(
+    Level* level, const int64_t* task_ptr, int64_t n_parents, int slot_size, int value_size,
+) except -1:
+    cdef int64_t k
+    level.task_ptr = task_ptr
+    level.n_parents = n_parents
+    level.n_left = <int32_t*> calloc(n_parents + 1, sizeof(int32_t))
+    level.chunks = <Chunk*> calloc(n_parents + 1, sizeof(Chunk))
+    if level.n_left == NULL or level.chunks == NULL:
+        raise MemoryError
+    for k in range(n_parents):
+        level.n_left[k] = <int32_t> (task_ptr[k + 1] - task_ptr[k])
+        level.chunks[k].fan_out = level.child_ptr[k + 1] - level.child_ptr[k]
+        level.chunks[k].slot_size = slot_size
+        level.chunks[k].value_size = value_size
+    return 0
 
 
 def solve_label_tree(
@@ -537,7 +581,6 @@ def solve_label_tree(
     const int32_t[::1] task_size,
     const int64_t[::1] task_order,
     dict settings,
-    slot_dtype,
     int n_threads,
 ):
     """Solve every task and assemble the chunks of each level.
@@ -558,7 +601,8 @@ def solve_label_tree(
         Positive weight of each row.
     levels : list of tuple
         For each level (row_ptr, rows, members or None, positive_ptr, positives, relevance or None,
-        child_order, child_ptr).
+        child_order, child_ptr, task_ptr, slot_size, value_size): task_ptr (n_parents + 1,) are the first
+        tasks of the parents, the sizes are bytes.
     task_level, task_parent, task_first, task_size : (n_tasks,)
         Tasks by level, then parent, then position in `child_order`.
     task_order : (n_tasks,)
@@ -566,14 +610,12 @@ def solve_label_tree(
     settings : dict
         loss, max_iter, is_double, cost_positive, cost_negative, bias, tol, accepted_tol, min_progress,
         threshold, seed.
-    slot_dtype : callable
-        Dtype of child numbers for a largest fan-out.
     n_threads : int
 
     Returns
     -------
     chunks : list of tuple
-        For each level (chunk_ptr, features, entry_ptr, row_ptr, slots, values, intercepts).
+        For each level (chunk_ptr, features, entry_ptr, row_ptr, entries, scales, intercepts).
     n_iter : int
         Largest number of passes.
     n_unconverged : int
@@ -594,7 +636,7 @@ def solve_label_tree(
     cdef float[::1] intercept_view
     cdef const uint8_t[::1] member_view
     cdef const float[::1] relevance_view
-    cdef int failure = 0
+    cdef int failure = 0, status
     cdef int* failed = &failure  # through a pointer: an assigned variable is private to its thread
     cdef Scratch* scratch
 
@@ -624,7 +666,8 @@ def solve_label_tree(
             raise MemoryError
         all_intercepts = []
         for i in range(n_levels):
-            row_ptr, rows, members, positive_ptr, positives, relevance, child_order, child_ptr = levels[i]
+            (row_ptr, rows, members, positive_ptr, positives, relevance, child_order, child_ptr, task_ptr,
+             slot_size, value_size) = levels[i]
             level_table[i].row_ptr = pointer64(row_ptr)
             level_table[i].rows = pointer32(rows)
             if members is not None and len(members):
@@ -637,6 +680,7 @@ def solve_label_tree(
                 level_table[i].relevance = &relevance_view[0]
             level_table[i].child_order = pointer32(child_order)
             level_table[i].child_ptr = pointer64(child_ptr)
+            prepare_chunks(&level_table[i], pointer64(task_ptr), len(child_ptr) - 1, slot_size, value_size)
             # nodes that no task trains have no positive row: they are never reached
             all_intercepts.append(np.full(len(positive_ptr) - 1, -np.inf, dtype=np.float32))
             intercept_view = all_intercepts[i]
@@ -653,38 +697,39 @@ def solve_label_tree(
                 if interrupted:
                     pass
                 elif scratch == NULL or failed[0]:
-                    failed[0] = 1
-                elif run_task(&X, &level_table[tasks[task_order[i]].level], &tasks[task_order[i]], &config,
-                              scratch, &blocks[task_order[i]],
-                              intercept_table[tasks[task_order[i]].level],
-                              &n_iter_p[task_order[i]], &n_unconverged_p[task_order[i]]):
-                    failed[0] = 1
+                    failed[0] = failed[0] or -1
+                else:
+                    status = run_and_merge(
+                        &X, &level_table[tasks[task_order[i]].level], tasks, task_order[i], &config, scratch,
+                        blocks, intercept_table[tasks[task_order[i]].level], n_iter_p, n_unconverged_p)
+                    if status:
+                        failed[0] = status
             if scratch != NULL:
                 free_scratch(scratch)
         if interrupted:
             interrupted, error, pending_error = 0, pending_error, None
             raise error or KeyboardInterrupt
+        if failure == -2:
+            raise ValueError(
+                "The weights of a cluster take more than 4 GB; raise weight_threshold or branch more.")
         if failure:
             raise MemoryError("Not enough memory to train the rankers.")
-
-        chunks = []
-        first_task = np.searchsorted(task_level, np.arange(n_levels + 1))
-        for i in range(n_levels):
-            n_parents = len(levels[i][7]) - 1
-            parents = np.asarray(task_parent)[first_task[i]:first_task[i + 1]]
-            task_ptr = first_task[i] + np.searchsorted(parents, np.arange(n_parents + 1))
-            dtype = np.dtype(slot_dtype(np.diff(levels[i][7]).max()))
-            chunk_ptr, features, entry_ptr, entry_rows, slots, values = assemble_chunks(
-                blocks, task_ptr.astype(np.int64), levels[i][7], dtype.itemsize, n_threads)
-            chunks.append(
-                (chunk_ptr, features, entry_ptr, entry_rows, slots.view(dtype), values, all_intercepts[i]))
+        chunks = [
+            (*join_chunks(level_table[i].chunks, level_table[i].n_parents), all_intercepts[i])
+            for i in range(n_levels)
+        ]
         return chunks, int(np.max(n_iter)), int(np.sum(n_unconverged))
     finally:
         if blocks != NULL:
             for b in range(n_tasks):
-                free(blocks[b].features)
-                free(blocks[b].places)
-                free(blocks[b].values)
+                free_block(blocks + b)
+        if level_table != NULL:
+            for i in range(n_levels):
+                if level_table[i].chunks != NULL:
+                    for b in range(level_table[i].n_parents):
+                        free_chunk(level_table[i].chunks + b)
+                free(level_table[i].chunks)
+                free(level_table[i].n_left)
         free(blocks)
         free(tasks)
         free(level_table)

@@ -5,7 +5,8 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
+from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, choose_value_dtype
+from sklearn_xmr.ranking._linear_ranker import n_nonzeros
 
 
 def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_threshold, weight_dtype):
@@ -67,7 +68,8 @@ def fit_estimator_rankers(X, problems, *, estimator, sample_weight, weight_thres
                 coef = np.where(np.abs(coef) >= weight_threshold, coef, 0)
                 columns.append(sp.csc_array(coef.reshape(-1, 1)))
         stacked = sp.csc_array(sp.hstack(columns, format="csc"))
-        weights.append(ChunkedWeights.from_csc(stacked, intercepts, problem.child_ptr, weight_dtype))
+        value_dtype = choose_value_dtype(weight_dtype, n_nonzeros(X, problem))
+        weights.append(ChunkedWeights.from_csc(stacked, intercepts, problem.child_ptr, value_dtype))
     return weights
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, slot_dtype
+from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, choose_value_dtype, slot_dtype
 from sklearn_xmr.ranking._dual_cd_fast import solve_label_tree
 from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._features import trailing_dense_columns
@@ -52,6 +52,12 @@ class LevelProblem:
     child_ptr: np.ndarray
     positives: sp.csr_array
     rows: sp.csr_array
+
+
+def n_nonzeros(X, problem):
+    """Nonzeros of the rows that train a level, a row counting once for each parent."""
+    per_row = np.diff(X.indptr) if sp.issparse(X) else np.full(X.shape[0], X.shape[1])
+    return int(per_row @ np.diff(problem.rows.indptr))
 
 
 def fit_linear_rankers(
@@ -102,7 +108,7 @@ def fit_linear_rankers(
         n_nodes = sum(int(problem.child_ptr[-1]) for problem in problems)
         if n_samples * n_nodes <= TINY_PROBLEM:
             tol, min_progress, max_iter = TIGHT_TOL, -1.0, max(max_iter, TINY_MAX_ITER)
-    levels, tasks, costs = [], [], []
+    levels, tasks, costs, value_dtypes, n_tasks = [], [], [], [], 0
     for t, problem in enumerate(problems):
         by_parent = sp.csc_array(problem.rows)
         row_ptr, rows = as_kernel_csc(by_parent)
@@ -114,9 +120,17 @@ def fit_linear_rankers(
         order, starts, sizes, parents = _tasks_of_level(
             problem.child_ptr, np.diff(positive_ptr), np.diff(row_ptr)
         )
+        value_dtype = choose_value_dtype(weight_dtype, n_nonzeros(X, problem))
+        task_ptr = n_tasks + np.searchsorted(parents, np.arange(problem.child_ptr.size))
+        n_tasks += parents.size
         levels.append(
-            (row_ptr, rows, members, positive_ptr, positives, relevance, order, problem.child_ptr)
-        )
+            (
+                row_ptr, rows, members, positive_ptr, positives, relevance, order, problem.child_ptr,
+                task_ptr.astype(np.int64), slot_dtype(problem.child_ptr).itemsize,
+                np.dtype(value_dtype).itemsize,
+            )
+        )  # fmt: skip
+        value_dtypes.append(value_dtype)
         tasks.append((np.full(starts.size, t), parents, starts, sizes))
         costs.append(np.diff(row_ptr)[parents] * -(-sizes // 16))
     level, parent, first, size = map(np.concatenate, zip(*tasks, strict=True))
@@ -148,12 +162,11 @@ def fit_linear_rankers(
         size.astype(np.int32),
         np.argsort(-np.concatenate(costs), kind="stable"),
         settings,
-        slot_dtype,
         effective_n_threads(),
     )
     weights = [
-        ChunkedWeights(problem.child_ptr, *chunk, n_features=X.shape[1], dtype=weight_dtype)
-        for problem, chunk in zip(problems, chunks, strict=True)
+        ChunkedWeights(problem.child_ptr, *chunk, n_features=X.shape[1], value_dtype=value_dtype)
+        for problem, chunk, value_dtype in zip(problems, chunks, value_dtypes, strict=True)
     ]
     return weights, n_iter, n_unconverged
 

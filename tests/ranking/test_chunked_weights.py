@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _data import random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
+from sklearn_xmr.ranking._linear_ranker import LevelProblem, fit_linear_rankers
 
 
 @settings(deadline=None, max_examples=60)
@@ -58,8 +60,8 @@ def test_integers_round_to_the_largest_of_the_chunk(dtype):
     child_ptr = np.array([0, 4, 5, 9])
     dense = rng.normal(size=(50, 9)) * np.repeat([1.0, 0.0, 100.0], [4, 1, 4])
     exact = sp.csc_array(dense.astype(np.float32))
-    chunked = ChunkedWeights.from_csc(exact, np.zeros(9), child_ptr, dtype=dtype)
-    assert chunked.values.dtype == dtype
+    chunked = ChunkedWeights.from_csc(exact, np.zeros(9), child_ptr, dtype)
+    assert chunked.value_dtype == np.dtype(dtype).name
     error = np.abs(chunked.to_csc().toarray() - exact.toarray())
     for start, end in ((0, 4), (5, 9)):
         step = np.abs(dense[:, start:end]).max() / np.iinfo(dtype).max
@@ -67,14 +69,52 @@ def test_integers_round_to_the_largest_of_the_chunk(dtype):
     assert error[:, 4].max() == 0
 
 
-def test_small_levels_stay_exact():
-    matrix = sp.random_array((400, 200), density=0.9, rng=np.random.default_rng(0), format="csc")
-    for n_children, dtype in ((150, np.float32), (200, np.int8)):
-        chunked = ChunkedWeights.from_csc(
-            matrix[:, :n_children], np.zeros(n_children), np.array([0, n_children]), dtype="auto"
-        )
-        assert (chunked.values.size > 2**16) == (dtype is np.int8)
-        assert chunked.values.dtype == dtype
+def fit_level(X, Y, weight_dtype, fan_out):
+    """One level with nodes of `fan_out` labels, all rows training all of them."""
+    child_ptr = np.append(np.arange(0, Y.shape[1], fan_out), Y.shape[1])
+    problem = LevelProblem(child_ptr, Y, sp.csr_array(np.ones((X.shape[0], child_ptr.size - 1))))
+    (weights,), _, _ = fit_linear_rankers(
+        X, [problem], sample_weight=None, loss="squared_hinge", C=1.0, positive_weight=1.0,
+        negative_weight=1.0, bias=1.0, tol=0.1, max_iter=20, weight_threshold=0.1,
+        weight_dtype=weight_dtype, seed=0,
+    )  # fmt: skip
+    return weights
+
+
+@pytest.mark.parametrize("weight_dtype", ["float32", "int16", "int8"])
+@pytest.mark.parametrize("fan_out", [1, 7, 40, 300])
+def test_solver_and_from_csc_store_alike(weight_dtype, fan_out):
+    X, Y = random_problem(200, 60, 300, random_state=3)
+    exact = fit_level(X, Y, "float32", fan_out)
+    level = fit_level(X, Y, weight_dtype, fan_out)
+    again = ChunkedWeights.from_csc(exact.to_csc(), exact.intercepts, exact.child_ptr, weight_dtype)
+    assert level.entries.size > 100
+    for name in ("chunk_ptr", "entry_ptr", "row_ptr", "scales", "intercepts", "words"):
+        np.testing.assert_array_equal(getattr(level, name), getattr(again, name), err_msg=name)
+    # the order of slots within a row is free
+    np.testing.assert_array_equal(level.to_csc().toarray(), again.to_csc().toarray())
+
+
+@pytest.mark.parametrize("value_dtype", ["float32", "int16", "int8"])
+@pytest.mark.parametrize("fan_out", [3, 60, 300])
+def test_rows_are_vectors_where_those_take_less_than_twice_the_room(value_dtype, fan_out):
+    value_size, slot_size = np.dtype(value_dtype).itemsize, 1 if fan_out <= 256 else 2
+    dense = np.tril(np.ones((fan_out, fan_out)))  # feature f has f + 1 weights
+    chunked = ChunkedWeights.from_csc(
+        sp.csc_array(dense), np.zeros(fan_out), np.array([0, fan_out]), value_dtype
+    )
+    for n, size in enumerate(np.diff(chunked.row_ptr.astype(int)), start=1):
+        listed, vector = n * (value_size + slot_size), fan_out * value_size
+        assert size == (vector if 2 * listed >= vector else listed)
+    np.testing.assert_allclose(chunked.to_csc().toarray(), dense, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_rows, value_dtype", [(40, "float32"), (400, "int8")])
+def test_small_levels_stay_exact(n_rows, value_dtype):
+    X, Y = random_problem(n_rows, 200, 10, density=1.0, random_state=0)
+    level = fit_level(X, Y, "auto", 5)
+    assert (2 * X.nnz > 2**16) == (value_dtype == "int8")  # each row trains both nodes
+    assert level.value_dtype == value_dtype
 
 
 @pytest.mark.parametrize(
@@ -83,7 +123,8 @@ def test_small_levels_stay_exact():
 def test_slots_take_the_smallest_type(n_children, dtype):
     matrix = sp.csc_array(([1.0], ([0], [n_children - 1])), shape=(2, n_children))
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(n_children), np.array([0, n_children]))
-    assert chunked.slots.dtype == dtype and chunked.slots[0] == n_children - 1
+    assert chunked.slot_dtype == dtype
+    np.testing.assert_array_equal(chunked.column(n_children - 1)[1], [1])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16", "int8"])

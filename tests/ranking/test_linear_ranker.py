@@ -147,7 +147,7 @@ def same_weights(a, b):
     return all(
         np.array_equal(getattr(x, name), getattr(y, name))
         for x, y in zip(a, b, strict=True)
-        for name in ("chunk_ptr", "features", "entry_ptr", "row_ptr", "slots", "values", "intercepts")
+        for name in ("chunk_ptr", "features", "entry_ptr", "row_ptr", "entries", "scales", "intercepts")
     )
 
 
@@ -246,7 +246,7 @@ def test_empty_rows_train():
     for loss in ("squared_hinge", "hinge", "log_loss"):
         for bias in (0.0, 1.0):
             (weights,), _, _ = fit(X, [flat_problem(6, Y)], loss=loss, bias=bias)
-            assert np.isfinite(weights.intercepts).all() and weights.values.size == 0
+            assert np.isfinite(weights.intercepts).all() and weights.entries.size == 0
             assert (weights.intercepts[0] > weights.intercepts[1]) == (bias > 0)
 
 

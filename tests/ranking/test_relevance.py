@@ -90,7 +90,7 @@ def test_instruction_sets_agree_to_the_bit(problem, monkeypatch):
         (weights,), _, _ = fit_linear_rankers(X, problems, **{**DEFAULTS, "tol": 0.01})
         results.append(weights)
     for other in results[1:]:
-        np.testing.assert_array_equal(results[0].values, other.values)
+        np.testing.assert_array_equal(results[0].entries, other.entries)
 
 
 def test_l1_norm_gives_rows_the_same_say(problem):
