@@ -35,6 +35,7 @@ from sklearn_xmr.utils._sklearn_private import (
     validate_estimator_params,
     with_callbacks,
 )
+from sklearn_xmr.utils._sparse_entries import pattern_of
 from sklearn_xmr.utils._targets import encode_targets
 from sklearn_xmr.utils._validation import (
     as_float32,
@@ -252,10 +253,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         schemes = resolve_negative_sampling(self.negative_sampling, tree.n_levels)
         width = min(self.beam_width, max(tree.n_nodes))
         for t, scheme in enumerate(schemes[:n_levels], start=1):
-            parents = positives[t - 1]
-            parents = sp.csr_array(  # without their relevance
-                (np.ones_like(parents.data), parents.indices, parents.indptr), shape=parents.shape
-            )
+            parents = pattern_of(positives[t - 1])  # without their relevance
             rows = training_rows(scheme, t, parents, lambda: trainer.match(width))
             positive = positives[t]
             if t == tree.n_levels and tree.has_overlap:

@@ -19,6 +19,7 @@ from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, t
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._start_weights import inherited_weights, random_weights, solved_weights
 from sklearn_xmr.utils._features import join_features
+from sklearn_xmr.utils._sparse_entries import pattern_of
 
 
 class Curriculum:
@@ -114,7 +115,7 @@ class Curriculum:
         if number == 0:
             return sp.csr_array(np.ones((self.n_samples, 1), dtype=np.float32))
         level = self.levels[number]
-        pattern = _pattern(self.counts[level - 1])
+        pattern = pattern_of(self.counts[level - 1])
         return training_rows(self.schemes[level - 1], level, pattern, previous.match)
 
     def _start(self, number, problem, previous):
@@ -186,7 +187,7 @@ class TrainedLevel:
         k = min(outer.params.n_matched, n_nodes)
         features = join_features(outer.X, embeddings, outer.params.embedding_weight)
         matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
-        matcher.fit(features, _pattern(outer.counts[self.level]))
+        matcher.fit(features, pattern_of(outer.counts[self.level]))
         return matcher.predict_topk(features, k)[0]
 
 
@@ -217,22 +218,7 @@ def epochs_of_levels(n_epochs, n_levels):
 
 def label_counts(tree, Y):
     """Number of a row's labels below each node, level by level, root first: list of csr_array."""
-    counts = [tree.propagate(Y)[-1]]
-    for t in range(tree.n_levels, 0, -1):
-        parents = tree.parent_of(t)
-        to_parent = sp.csr_array(
-            (np.ones(parents.size, np.float32), parents, np.arange(parents.size + 1)),
-            shape=(parents.size, tree.n_nodes[t - 1]),
-        )
-        counts.append(sp.csr_array(counts[-1] @ to_parent))
-        counts[-1].sort_indices()
-    return counts[::-1]
-
-
-def _pattern(matrix):
-    return sp.csr_array(
-        (np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), shape=matrix.shape
-    )
+    return tree.lift_sums(tree.propagate(Y)[-1], tree.n_levels)
 
 
 def _arrays_of(matrix):

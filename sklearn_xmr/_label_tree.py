@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_xmr.utils._sparse_entries import pattern_of
+
 
 class LabelTree:
     """Immutable tree over the labels of a multilabel problem.
@@ -367,13 +369,7 @@ class LabelTree:
             For t = 0, ..., n_levels. A node is 1 for a row if a label below it is; the columns of the
             last are slots.
         """
-        order = np.argsort(self.slot_labels, kind="stable")
-        copies = np.bincount(self.slot_labels, minlength=self.n_labels)
-        slot_of_label = sp.csr_array(
-            (np.ones(order.size, np.float32), order, np.concatenate([[0], np.cumsum(copies)])),
-            shape=(self.n_labels, order.size),
-        )
-        slots = sp.csr_array(Y) @ slot_of_label
+        slots = sp.csr_array(Y)[:, self.slot_labels]
         slots.eliminate_zeros()
         return self.lift(slots, self.n_levels)
 
@@ -392,19 +388,35 @@ class LabelTree:
         list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
             For t = 0, ..., level. A node is 1 for a row if a node below it is.
         """
-        pattern = _pattern(pattern)
-        patterns = [pattern]
+        return [pattern_of(sums) for sums in self.lift_sums(pattern_of(pattern), level)]
+
+    def lift_sums(self, values, level: int) -> list:
+        """Sum a matrix over the nodes of one level up to all levels above it (V_{t-1} = V_t C_t).
+
+        Parameters
+        ----------
+        values : csr_array of shape (n_samples, n_nodes[level])
+            Numbers to be added.
+        level : int
+            From 0 to ``n_levels``.
+
+        Returns
+        -------
+        list of csr_array of shape (n_samples, n_nodes[t])
+            For t = 0, ..., level, in canonical format. A node has the sum over the nodes below it.
+        """
+        values = sp.csr_array(values, copy=not values.has_canonical_format)
+        values.sum_duplicates()
+        sums = [values]
         for t in range(level, 0, -1):
-            parents = self.parent_of(t)
-            pattern = _pattern(
-                sp.csr_array(
-                    (pattern.data, parents[pattern.indices], pattern.indptr),
-                    shape=(pattern.shape[0], self.n_nodes[t - 1]),
-                    copy=True,  # duplicates are summed in place
-                )
+            values = sp.csr_array(
+                (values.data, self.parent_of(t)[values.indices], values.indptr),
+                shape=(values.shape[0], self.n_nodes[t - 1]),
+                copy=True,  # duplicates are summed in place
             )
-            patterns.append(pattern)
-        return patterns[::-1]
+            values.sum_duplicates()
+            sums.append(values)
+        return sums[::-1]
 
     # ------------------------------------------------------------------ checks and plumbing
 
@@ -494,12 +506,3 @@ def _read_only(values, dtype, name):
     array = array.astype(dtype)
     array.flags.writeable = False
     return array
-
-
-def _pattern(matrix):
-    """Canonical CSR with every stored value 1; changes `matrix`."""
-    matrix.sum_duplicates()
-    return sp.csr_array(
-        (np.ones(matrix.nnz, np.float32), matrix.indices.astype(np.int32, copy=False), matrix.indptr),
-        shape=matrix.shape,
-    )

@@ -343,6 +343,23 @@ def test_propagate_takes_stored_zeros_for_zeros():
         assert found.nnz == np.count_nonzero(wanted.toarray())
 
 
+def test_lift_sums_by_hand():
+    tree = small_tree()
+    values = sp.csr_array([[0.5, 2.0, 0, 0, 1.0, 0], [0, 0, 0, 0, 0, 4.0]])
+    before = values.copy()
+    sums = tree.lift_sums(values, tree.n_levels)
+    assert len(sums) == tree.n_levels + 1
+    for t in range(tree.n_levels, 0, -1):
+        wanted = np.zeros(sums[t - 1].shape)
+        for node, parent in enumerate(tree.parent_of(t)):
+            wanted[:, parent] += sums[t].toarray()[:, node]
+        np.testing.assert_array_equal(sums[t - 1].toarray(), wanted)
+        assert sums[t - 1].has_canonical_format
+    assert sums[0].toarray().tolist() == [[3.5], [4.0]]
+    np.testing.assert_array_equal(sums[-1].toarray(), before.toarray())
+    assert (values != before).nnz == 0
+
+
 # ---------------------------------------------------------------------- a value like any other
 
 

@@ -14,10 +14,7 @@ class Ours(Library):
         self.classifier, self.indexer, self.tree = XRLinearClassifier, HierarchicalKMeans, LabelTree
 
     def refuses(self, n_features, n_labels):
-        max_labels = int(self.options.get("max_labels", 5000))
-        if "flat" in self.options and n_labels > max_labels:
-            return f"{n_labels} labels, at most {max_labels} for one-vs-rest (--ovr-max-labels)"
-        return None
+        return self.too_many_labels(n_labels) if "flat" in self.options else None
 
     def train(self, X, Y):
         indexer = None

@@ -24,9 +24,8 @@ class OneVsRest(Library):
         self.one_vs_rest, self.svm = OneVsRestClassifier, LinearSVC
 
     def refuses(self, n_features, n_labels):
-        max_labels = int(self.options.get("max_labels", 5000))
-        if n_labels > max_labels:
-            return f"{n_labels} labels, at most {max_labels} for one-vs-rest (--ovr-max-labels)"
+        if self.too_many_labels(n_labels):
+            return self.too_many_labels(n_labels)
         if n_features * n_labels > MAX_WEIGHTS:
             return f"{n_features} x {n_labels} dense weights do not fit"
         return None

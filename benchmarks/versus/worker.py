@@ -45,6 +45,13 @@ class Library:
     def refuses(self, n_features, n_labels):
         """Why this library cannot take a problem of this size, or None."""
 
+    def too_many_labels(self, n_labels):
+        """Why one-vs-rest is not run on so many labels, or None."""
+        max_labels = int(self.options.get("max_labels", 5000))
+        if n_labels <= max_labels:
+            return None
+        return f"{n_labels} labels, at most {max_labels} for one-vs-rest (--ovr-max-labels)"
+
     def prepare(self, X, Y, folder):
         """Bring the data into the form that training starts from; timed apart."""
         return X, Y

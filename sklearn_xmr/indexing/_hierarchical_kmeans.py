@@ -57,7 +57,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         normalised sum of its rows. If False, centres are means (Euclidean 2-means).
     max_iter : int, default=20
         Most passes over the labels of a node, for each start.
-    tol : float, default=0.01
+    tol : float, default=0.005
         A node is done when a pass would move no more than this share of its labels from one half to the
         other; 0 goes on until none moves.
     n_init : int, default=1
@@ -137,7 +137,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         *,
         spherical=True,
         max_iter=20,
-        tol=0.01,
+        tol=0.005,
         n_init=1,
         random_state=None,
     ):

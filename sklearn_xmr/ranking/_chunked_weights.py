@@ -11,6 +11,11 @@ from sklearn_xmr.ranking._chunked_weights_fast import build_buckets, build_words
 ROWS_PER_BUCKET = 2
 #: Features of one word of a chunk's bitmap; the other half of the word counts the rows before it.
 FEATURES_PER_WORD = 32
+#: What a pickle holds.
+STATE = {
+    "child_ptr", "chunk_ptr", "entry_ptr", "row_ptr", "entries", "scales", "intercepts", "n_features",
+    "value_dtype", "word_ptr", "words", "feature_ptr", "features", "bucket_ptr", "bucket_shift", "buckets",
+}  # fmt: skip
 #: Dtypes that weights are stored in.
 VALUE_DTYPES = ("int8", "int16", "float32")
 #: Levels trained on at most this many nonzeros stay in float32 when the dtype is "auto".
@@ -151,7 +156,7 @@ class ChunkedWeights:
         matrix = sp.csc_array(
             (values, (self.row_features()[row], columns)), shape=(self.n_features, self.intercepts.size)
         )
-        matrix.eliminate_zeros()  # of vectors of all siblings
+        matrix.eliminate_zeros()
         matrix.sort_indices()
         return matrix
 
@@ -182,7 +187,8 @@ class ChunkedWeights:
         row, slots, values = self._unpack_rows(
             slice(*self.chunk_ptr[chunk]), np.full(row_features.size, parent)
         )
-        mine = (slots == child - self.child_ptr[parent]) & (values != 0)  # vectors of all siblings hold zeros
+        # vectors of all siblings hold zeros
+        mine = (slots == child - self.child_ptr[parent]) & (values != 0)
         return row_features[row[mine]], values[mine] * self.scales[parent]
 
     def _unpack_rows(self, rows, parent):
@@ -271,6 +277,9 @@ class ChunkedWeights:
                 )
 
     def __setstate__(self, state):
+        missing = STATE - state.keys()
+        if missing:
+            raise ValueError(f"These weights are damaged: {', '.join(sorted(missing))} missing.")
         self.__dict__.update(state)
         self.check_layout()
 

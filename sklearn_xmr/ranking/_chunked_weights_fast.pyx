@@ -130,7 +130,9 @@ cdef inline int64_t row_bytes(int64_t n, const Chunk* chunk) noexcept nogil:
     return n * (chunk.slot_size + chunk.value_size)
 
 
-cdef inline int32_t next_feature(const Block* blocks, int64_t n_blocks, const int64_t* cursors) noexcept nogil:
+cdef inline int32_t next_feature(
+    const Block* blocks, int64_t n_blocks, const int64_t* cursors,
+) noexcept nogil:
     """Smallest feature that no block has passed yet, -1 at the end."""
     cdef int32_t feature = -1
     cdef int64_t b
@@ -254,7 +256,7 @@ cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nog
 
 
 cdef join_chunks(Chunk* chunks, int64_t n_chunks):
-    """The chunks of a level, which are freed, as (chunk_ptr, features, entry_ptr, row_ptr, entries, scales)."""
+    """The chunks of a level, which are freed: chunk_ptr, features, entry_ptr, row_ptr, entries, scales."""
     cdef int64_t k, n
     cdef int64_t[::1] chunk_ptr = np.zeros(n_chunks + 1, dtype=np.int64)
     cdef int64_t[::1] entry_ptr = np.zeros(n_chunks + 1, dtype=np.int64)

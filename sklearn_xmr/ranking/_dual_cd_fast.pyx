@@ -10,8 +10,8 @@ threads. The last task of a cluster merges the weights of all into the chunk tha
 from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memset
 from libc.time cimport CLOCKS_PER_SEC, clock
 
 import numpy as np
@@ -115,7 +115,7 @@ cdef int REFILL = 6
 # Features whose weights are collected at once: room is made for all of them.
 cdef int COLLECTED = 1024
 # Nonzeros per feature of X above which a cluster's rows are read in place.
-cdef int IN_PLACE = 24
+cdef int IN_PLACE = 16
 
 
 cdef struct Settings:
@@ -138,14 +138,14 @@ cdef struct Matrix:
     int64_t n_columns
     int64_t n_dense        # last columns, which most rows store all of
     const int64_t* indptr
-    const int32_t* indices # NULL: every row stores every column
+    const int32_t* indices  # NULL: every row stores every column
     const float* data
     const float* row_cost  # NULL: ones
     const double* sq_norms
 
 
 cdef struct Buffer:
-    # Grows, never shrinks. `data` is aligned to a cache line.
+    # Grows, never shrinks; contents are not kept. `data` is aligned to a cache line.
     void* base
     void* data
     size_t size
@@ -155,8 +155,9 @@ cdef struct Scratch:
     int32_t* feature_map  # global feature -> local, -1 elsewhere
     int32_t* row_map      # global row -> local, -1 elsewhere
     Buffer rows, entries, sq_norms, features, member, positive, relevance, order, alpha, weights
-    Buffer sort, found, counts
-    int64_t n_found
+    Buffer sort, counts
+    xmr_weight* found     # of the current task
+    int64_t n_found, room
     const int32_t* local_features  # of the current task; NULL: those of X
 
 
@@ -166,26 +167,11 @@ cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
         return 0
     free(buffer.base)
     buffer.size = 0
-    buffer.base = malloc(size + size // 4 + 64)
+    buffer.base = malloc(size + size // 16 + 64)
     if buffer.base == NULL:
         return -1
     buffer.data = <void*> ((<uintptr_t> buffer.base + 63) & ~(<uintptr_t> 63))
-    buffer.size = size + size // 4
-    return 0
-
-
-cdef int grow(Buffer* buffer, size_t used, size_t more) noexcept nogil:
-    """Make room for `more` bytes behind the `used` ones, which stay; returns 0, or -1 without memory."""
-    cdef Buffer larger
-    if buffer.size >= used + more:
-        return 0
-    memset(&larger, 0, sizeof(larger))
-    if reserve(&larger, 2 * used + more):
-        return -1
-    if used:
-        memcpy(larger.data, buffer.data, used)
-    free(buffer.base)
-    buffer[0] = larger
+    buffer.size = size + size // 16
     return 0
 
 
@@ -203,7 +189,7 @@ cdef void free_scratch(Scratch* s) noexcept nogil:
     free(s.alpha.base)
     free(s.weights.base)
     free(s.sort.base)
-    free(s.found.base)
+    free(s.found)
     free(s.counts.base)
     free(s)
 
@@ -365,6 +351,21 @@ cdef void forget_rows(const Level* level, int32_t parent, Scratch* s) noexcept n
         s.row_map[level.rows[i]] = -1
 
 
+cdef int make_room(Scratch* s, int64_t n) noexcept nogil:
+    """Room for n more found weights; returns 0, or -1 without memory."""
+    cdef int64_t room = s.n_found + n
+    cdef void* larger
+    if room <= s.room:
+        return 0
+    room += s.n_found // 2
+    larger = realloc(s.found, room * sizeof(xmr_weight))
+    if larger == NULL:
+        return -1
+    s.found = <xmr_weight*> larger
+    s.room = room
+    return 0
+
+
 cdef int keep_weights(
     const xmr_problem* p, const xmr_lanes* lanes, const xmr_solver* solver, unsigned finished,
     const int32_t* places, Scratch* s,
@@ -374,9 +375,9 @@ cdef int keep_weights(
     cdef xmr_weight* found
     while first < p.n_features:
         last = min(first + COLLECTED, p.n_features)
-        if grow(&s.found, s.n_found * sizeof(xmr_weight), (last - first) * XMR_LANES * sizeof(xmr_weight)):
+        if make_room(s, (last - first) * XMR_LANES):
             return -1
-        found = <xmr_weight*> s.found.data + s.n_found
+        found = s.found + s.n_found
         n = solver.collect(p, lanes, finished, first, last, found)
         for i in range(n):
             found[i].lane = places[found[i].lane]
@@ -388,7 +389,7 @@ cdef int keep_weights(
 cdef int write_block(const xmr_problem* p, Scratch* s, Block* block) noexcept nogil:
     """Order the task's weights by feature; returns 0, or -1 without memory."""
     cdef int64_t n = s.n_found, i, position, total = 0
-    cdef const xmr_weight* found = <const xmr_weight*> s.found.data
+    cdef const xmr_weight* found = s.found
     cdef const int32_t* features = s.local_features
     cdef int64_t* counts
     if reserve(&s.counts, (p.n_features + 1) * sizeof(int64_t)):
@@ -700,8 +701,9 @@ def solve_label_tree(
                     failed[0] = failed[0] or -1
                 else:
                     status = run_and_merge(
-                        &X, &level_table[tasks[task_order[i]].level], tasks, task_order[i], &config, scratch,
-                        blocks, intercept_table[tasks[task_order[i]].level], n_iter_p, n_unconverged_p)
+                        &X, &level_table[tasks[task_order[i]].level], tasks, task_order[i], &config,
+                        scratch, blocks, intercept_table[tasks[task_order[i]].level], n_iter_p,
+                        n_unconverged_p)
                     if status:
                         failed[0] = status
             if scratch != NULL:

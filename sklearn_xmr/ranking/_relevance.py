@@ -64,16 +64,11 @@ def weigh_positives(tree, positives, relevance, norm):
     weighted : list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
         The patterns of `positives` with weights.
     """
-    lifted = sp.csr_array(relevance[:, tree.slot_labels])
-    weighted = []
-    for t in range(tree.n_levels, 0, -1):
-        lifted.sum_duplicates()
-        weighted.append(_normalize(sp.csr_array(lifted.multiply(positives[t] != 0)), norm))
-        lifted = sp.csr_array(
-            (lifted.data, tree.parent_of(t)[lifted.indices], lifted.indptr.copy()),
-            shape=(lifted.shape[0], tree.n_nodes[t - 1]),
-        )
-    return [positives[0], *reversed(weighted)]
+    lifted = tree.lift_sums(relevance[:, tree.slot_labels], tree.n_levels)
+    return [positives[0]] + [
+        _normalize(sp.csr_array(sums.multiply(pattern != 0)), norm)
+        for sums, pattern in zip(lifted[1:], positives[1:], strict=True)
+    ]
 
 
 def favour_tail(positives, slot_labels, propensities, power):

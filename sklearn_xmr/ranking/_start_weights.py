@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.ranking._linear_ranker import fit_linear_rankers
+from sklearn_xmr.utils._sparse_entries import pattern_of
 
 #: Inverse regularisation of the problems that are solved for a start.
 BOOTSTRAP_C = 1.0
@@ -43,9 +44,7 @@ def solved_weights(problem, embeddings, *, is_weighted, seed):
     biases : ndarray of shape (n_nodes,), dtype float32
     """
     if not is_weighted:
-        positives = problem.positives.copy()
-        positives.data[:] = 1
-        problem = replace(problem, positives=positives)
+        problem = replace(problem, positives=pattern_of(problem.positives))
     [level], _, _ = fit_linear_rankers(
         sp.csr_array(embeddings), [problem], sample_weight=None, loss="squared_hinge", C=BOOTSTRAP_C,
         positive_weight=1.0, negative_weight=1.0, bias=1.0, tol="auto", max_iter=200, weight_threshold=0.0,

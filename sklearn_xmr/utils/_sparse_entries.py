@@ -1,6 +1,15 @@
-"""Look up many entries of a sparse matrix at once."""
+"""Entries of sparse matrices: where they are, not what they hold."""
 
 import numpy as np
+import scipy.sparse as sp
+
+
+def pattern_of(matrix):
+    """CSR matrix of float32 ones where `matrix`, which shares its index arrays, stores something."""
+    return sp.csr_array(
+        (np.ones(matrix.nnz, np.float32), matrix.indices.astype(np.int32, copy=False), matrix.indptr),
+        shape=matrix.shape,
+    )
 
 
 def contains_entries(matrix, rows, columns):

@@ -84,7 +84,7 @@ def test_a_deep_copy_is_independent(model):
     fitted, X = model
     twin = copy.deepcopy(fitted)
     wanted = fitted.predict_topk(X)[1]
-    twin.chunked_weights_[-1].values[:] = 0
+    twin.chunked_weights_[-1].scales[:] = 0
     np.testing.assert_array_equal(fitted.predict_topk(X)[1], wanted)
     assert not np.array_equal(twin.predict_topk(X)[1], wanted)  # and predicts from its own arrays
 
@@ -118,14 +118,14 @@ def test_prediction_reads_the_file_and_no_copy(model, tmp_path):
     mapped = joblib.load(path, mmap_mode="r")
     before = mapped.predict_topk(X)[1]
     for level in joblib.load(path, mmap_mode="r+").chunked_weights_:
-        level.values[:] = -level.values
+        level.scales[:] = -level.scales
     assert not np.array_equal(mapped.predict_topk(X)[1], before)
 
 
 def test_memory_map_of_levels_without_weights(tmp_path):
     X, Y = random_problem(40, 10, 6)
     fitted = XRLinearClassifier(weight_threshold=1e6, random_state=0).fit(X, Y)
-    assert fitted.chunked_weights_[0].values.size == 0
+    assert fitted.chunked_weights_[0].entries.size == 0
     joblib.dump(fitted, tmp_path / "model.joblib")
     assert_same_answers(joblib.load(tmp_path / "model.joblib", mmap_mode="r"), fitted, X)
 
@@ -186,7 +186,7 @@ def test_what_is_around_a_classifier_travels(estimator, tmp_path):
     fitted = clone(estimator).fit(X, Y)
     joblib.dump(fitted, tmp_path / "model.joblib")
     mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
-    assert isinstance(mapped.estimator_.chunked_weights_[0].values, np.memmap)
+    assert isinstance(mapped.estimator_.chunked_weights_[0].entries, np.memmap)
     twins = [mapped, copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))]
     if skops_io := _skops():
         stored = skops_io.dumps(fitted)
@@ -306,12 +306,12 @@ DAMAGES = {
         for name in ("chunk_ptr", "entry_ptr", "feature_ptr", "bucket_ptr")
     },
     **{f"{name} falls": (falling(name), name) for name in ("child_ptr", "chunk_ptr", "entry_ptr")},
-    "values cut": (damaged(lambda level: {"values": level.values[:-1]}), "entry_ptr"),
-    "slots cut": (damaged(lambda level: {"slots": level.slots[:-1]}), "slots"),
+    "entries cut": (damaged(lambda level: {"entries": level.entries[:-1]}), "entry_ptr"),
+    "entries missing": (lambda state: delattr(state["chunked_weights_"][-1], "entries"), "entries missing"),
     "intercepts cut": (damaged(lambda level: {"intercepts": level.intercepts[:-1]}), "child_ptr"),
     "scales cut": (damaged(lambda level: {"scales": level.scales[:0]}), "scales"),
-    "float64 values": (damaged(lambda level: {"values": level.values.astype(np.float64)}), "values"),
-    "wide slots": (damaged(lambda level: {"slots": level.slots.astype(np.int64)}), "slots"),
+    "float64 values": (damaged(lambda level: {"value_dtype": "float64"}), "value_dtype"),
+    "signed entries": (damaged(lambda level: {"entries": level.entries.astype(np.int8)}), "entries"),
     "int32 row_ptr": (damaged(lambda level: {"row_ptr": level.row_ptr.astype(np.uint64)}), "row_ptr"),
     "a level is missing": (lambda state: state["chunked_weights_"].pop(), "do not belong together"),
     "levels change places": (lambda state: state["chunked_weights_"].reverse(), "do not belong together"),

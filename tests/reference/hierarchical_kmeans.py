@@ -51,7 +51,7 @@ def split(rows, members, n_left, seed_pair, spherical, max_iter, tol):
 
 
 def hierarchical_kmeans(
-    Z, *, max_leaf_size, spherical=True, max_iter=20, tol=0.01, n_init=1, random_state=0
+    Z, *, max_leaf_size, spherical=True, max_iter=20, tol=0.005, n_init=1, random_state=0
 ):
     """Leaf of each label, and the most passes of a node."""
     rows = [[float(x) for x in row] for row in np.asarray(Z)]
