@@ -55,7 +55,8 @@ cdef extern from "_dual_cd.h" nogil:
         double accepted_tol
         double min_progress
         double threshold
-        int (*should_stop)() noexcept
+        int (*should_stop)(void*) noexcept
+        void* watch
     ctypedef struct xmr_lanes:
         void* weights
         void* alpha
@@ -190,36 +191,37 @@ cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
 
 
 # Ctrl-C during a fit: the thread that called it looks for signals every SIGNAL_PERIOD seconds, the others
-# see the flag. One flag serves all fits of a process, as a signal concerns all of them.
+# see the flag. Every fit has its own, for Python runs the handlers in its main thread alone: a fit that
+# another thread has called goes on.
 cdef double SIGNAL_PERIOD = 0.1
-cdef int interrupted = 0
-cdef double next_look = 0
 
 
-cdef int look_for_signals() noexcept with gil:
+cdef struct Watch:
+    int interrupted
+    double next_look
+    void* errors  # list that takes what a handler raised
+
+
+cdef int look_for_signals(void* errors) noexcept with gil:
     """Run pending signal handlers; whether one raised, which `solve_label_tree` then raises again."""
-    global pending_error
     try:
         PyErr_CheckSignals()
     except BaseException as error:
-        pending_error = error
+        (<list> errors).append(error)
         return 1
     return 0
 
 
-pending_error = None
-
-
-cdef int should_stop() noexcept nogil:
-    global interrupted, next_look
+cdef int should_stop(void* fit) noexcept nogil:
+    cdef Watch* watch = <Watch*> fit
     cdef double now
-    if interrupted or omp_get_thread_num() != 0:
-        return interrupted
+    if watch.interrupted or omp_get_thread_num() != 0:
+        return watch.interrupted
     now = <double> clock() / CLOCKS_PER_SEC
-    if now >= next_look:
-        next_look = now + SIGNAL_PERIOD
-        interrupted = look_for_signals()
-    return interrupted
+    if now >= watch.next_look:
+        watch.next_look = now + SIGNAL_PERIOD
+        watch.interrupted = look_for_signals(watch.errors)
+    return watch.interrupted
 
 
 cdef float hinge_step(double q, const Settings* settings, double cost) noexcept nogil:
@@ -388,7 +390,7 @@ cdef void mark_positives(
 
 
 cdef int run_task(
-    const Matrix* X, const Level* level, const Task* task, const Settings* settings, Scratch* s,
+    const Matrix* X, const Level* level, const Task* task, const Settings* settings, Watch* watch, Scratch* s,
     Block* block, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
 ) noexcept nogil:
     """Solve a task; returns 0, or -1 without memory."""
@@ -434,6 +436,7 @@ cdef int run_task(
     p.min_progress = settings.min_progress
     p.threshold = settings.threshold
     p.should_stop = should_stop
+    p.watch = watch
     s.n_found = 0
     block.children = level.child_order + task.first
     block.first_child = level.child_ptr[task.parent]
@@ -458,7 +461,7 @@ cdef int run_task(
             break
         n_wanted = n_refill if n_loaded < task.n_children else XMR_LANES
         finished = solver.run(&p, &lanes, n_wanted, &unconverged)
-        if interrupted:
+        if watch.interrupted:
             break
         if keep_weights(&p, &lanes, solver, finished, places, s):
             return -1
@@ -538,7 +541,6 @@ def solve_label_tree(
     n_unconverged : int
         Nodes stopped by max_iter.
     """
-    global interrupted, pending_error
     cdef int64_t n_tasks = task_level.shape[0], n_levels = len(levels), t, b, i
     cdef Matrix X
     cdef Settings config
@@ -555,6 +557,9 @@ def solve_label_tree(
     cdef const float[::1] relevance_view
     cdef int failure = 0
     cdef int* failed = &failure  # through a pointer: an assigned variable is private to its thread
+    cdef list errors = []
+    cdef Watch own_watch
+    cdef Watch* watch = &own_watch
     cdef Scratch* scratch
 
     X.n_rows = indptr.shape[0] - 1
@@ -576,6 +581,9 @@ def solve_label_tree(
     config.min_progress = settings["min_progress"]
     config.threshold = settings["threshold"]
     config.seed = settings["seed"]
+    watch.interrupted = 0
+    watch.next_look = 0
+    watch.errors = <void*> errors
 
     try:
         if level_table == NULL or tasks == NULL or blocks == NULL or intercept_table == NULL:
@@ -608,20 +616,19 @@ def solve_label_tree(
         with nogil, parallel(num_threads=n_threads):
             scratch = new_scratch(&X)
             for i in prange(n_tasks, schedule="dynamic", chunksize=1):
-                if interrupted:
+                if watch.interrupted:
                     pass
                 elif scratch == NULL or failed[0]:
                     failed[0] = 1
                 elif run_task(&X, &level_table[tasks[task_order[i]].level], &tasks[task_order[i]], &config,
-                              scratch, &blocks[task_order[i]],
+                              watch, scratch, &blocks[task_order[i]],
                               intercept_table[tasks[task_order[i]].level],
                               &n_iter_p[task_order[i]], &n_unconverged_p[task_order[i]]):
                     failed[0] = 1
             if scratch != NULL:
                 free_scratch(scratch)
-        if interrupted:
-            interrupted, error, pending_error = 0, pending_error, None
-            raise error or KeyboardInterrupt
+        if watch.interrupted:
+            raise errors[0]
         if failure:
             raise MemoryError("Not enough memory to train the rankers.")
 
