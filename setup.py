@@ -65,7 +65,7 @@ setup(
             "wraparound": False,
             "cdivision": True,
             "initializedcheck": False,
-            # kernels read arrays that nobody writes meanwhile, and keep no state but the flag of Ctrl-C
+            # kernels read arrays that nobody writes meanwhile, and keep no state between calls
             "freethreading_compatible": True,
         },
     ),
