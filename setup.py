@@ -20,7 +20,7 @@ FLAGS = ["/clang:-O3", "/clang:-ffp-contract=off"] if WINDOWS else ["-O3", "-g0"
 
 
 class BuildExt(build_ext):
-    """Compile the extensions side by side; on Windows by clang-cl, with MSVC's headers, libraries and linker."""
+    """Compile the extensions side by side; on Windows by clang-cl, with MSVC's headers and linker."""
 
     def finalize_options(self):
         super().finalize_options()
@@ -50,7 +50,7 @@ def make_extension(pyx):
 
 
 extensions = [make_extension(pyx) for pyx in sorted(Path("sklearn_xmr").rglob("*.pyx"))]
-# One thread on Windows: LLVM's OpenMP library ends a process that has loaded Intel's, which PyTorch brings there.
+# One thread on Windows: LLVM's OpenMP library ends a process that has Intel's too, as PyTorch does there.
 if not WINDOWS:
     for extension in extensions:
         add_openmp_flags_if_available(extension)

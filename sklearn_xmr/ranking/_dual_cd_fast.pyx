@@ -390,8 +390,8 @@ cdef void mark_positives(
 
 
 cdef int run_task(
-    const Matrix* X, const Level* level, const Task* task, const Settings* settings, Watch* watch, Scratch* s,
-    Block* block, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
+    const Matrix* X, const Level* level, const Task* task, const Settings* settings, Watch* watch,
+    Scratch* s, Block* block, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
 ) noexcept nogil:
     """Solve a task; returns 0, or -1 without memory."""
     cdef xmr_problem p
