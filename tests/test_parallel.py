@@ -127,6 +127,7 @@ def test_interrupt_during_a_long_fit():
     code = (
         "import signal, threading, time, numpy as np, scipy.sparse as sp\n"
         "from sklearn_xmr import LabelTree, XRLinearClassifier\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "rng = np.random.default_rng(0)\n"
         "X = rng.random((20000, 100), dtype=np.float32)\n"
         "Y = sp.csr_array(rng.random((20000, 400)) < 0.3)\n"
@@ -154,6 +155,7 @@ def test_an_interrupted_fit_leaves_those_of_other_threads_alone():
     code = (
         "import signal, threading, numpy as np, scipy.sparse as sp\n"
         "from sklearn_xmr import LabelTree, XRLinearClassifier\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "rng = np.random.default_rng(0)\n"
         "X = rng.random((20000, 100), dtype=np.float32)\n"
         "Y = sp.csr_array(rng.random((20000, 400)) < 0.3)\n"
