@@ -1,6 +1,7 @@
 """Extension modules; everything else about the project is in pyproject.toml."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,15 +15,26 @@ BOUNDSCHECK = os.environ.get("XMR_BOUNDSCHECK", "0") == "1"
 
 # No -march=native and no -ffast-math: wheels must run anywhere and give the same answers there.
 # Without contraction into fused multiply-adds every instruction-set variant of a kernel rounds alike.
-FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off"]
+WINDOWS = sys.platform == "win32"
+FLAGS = ["/clang:-O3", "/clang:-ffp-contract=off"] if WINDOWS else ["-O3", "-g0", "-ffp-contract=off"]
 
 
 class BuildExt(build_ext):
-    """Compile the extensions side by side."""
+    """Compile the extensions side by side; on Windows by clang-cl, with MSVC's headers and linker."""
 
     def finalize_options(self):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+
+    def build_extensions(self):
+        if self.compiler.compiler_type == "msvc":  # has no vector extensions
+            clang = shutil.which("clang-cl")
+            if clang is None:
+                raise SystemExit("The kernels need LLVM's clang-cl on Windows, and none is on the PATH.")
+            if not self.compiler.initialized:
+                self.compiler.initialize(self.plat_name)
+            self.compiler.cc = clang
+        super().build_extensions()
 
 
 HEADERS = [str(path) for path in Path("sklearn_xmr").rglob("*") if path.suffix in (".h", ".pxd")]
@@ -38,8 +50,10 @@ def make_extension(pyx):
 
 
 extensions = [make_extension(pyx) for pyx in sorted(Path("sklearn_xmr").rglob("*.pyx"))]
-for extension in extensions:
-    add_openmp_flags_if_available(extension)
+# One thread on Windows: LLVM's OpenMP library ends a process that has Intel's too, as PyTorch does there.
+if not WINDOWS:
+    for extension in extensions:
+        add_openmp_flags_if_available(extension)
 
 setup(
     ext_modules=cythonize(
@@ -51,7 +65,7 @@ setup(
             "wraparound": False,
             "cdivision": True,
             "initializedcheck": False,
-            # kernels read arrays that nobody writes meanwhile, and keep no state but the flag of Ctrl-C
+            # kernels read arrays that nobody writes meanwhile, and keep no state between calls
             "freethreading_compatible": True,
         },
     ),

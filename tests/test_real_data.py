@@ -27,7 +27,10 @@ def test_precision_of_the_defaults(name):
     X_train, X_test, Y_train, Y_test = (
         sp.load_npz(folder / f"{part}.npz") for part in ("X_train", "X_test", "Y_train", "Y_test")
     )
-    model = XRLinearClassifier(random_state=0).fit(X_train, Y_train)
-    ranked = model.predict_topk(X_test, k=5)
-    reached = [100 * precision_at_k(Y_test, ranked, k=k) for k in (1, 3, 5)]
+    reached = []
+    for seed in range(3):  # seeds differ by up to 0.5
+        model = XRLinearClassifier(random_state=seed).fit(X_train, Y_train)
+        ranked = model.predict_topk(X_test, k=5)
+        reached.append([100 * precision_at_k(Y_test, ranked, k=k) for k in (1, 3, 5)])
+    reached = np.mean(reached, axis=0)
     assert np.all(np.array(reached) >= FLOORS[name]), reached

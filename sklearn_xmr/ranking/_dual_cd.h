@@ -52,7 +52,8 @@ typedef struct {
     double min_progress; /* or where a pass adds less than this share to its dual objective; hinge losses */
     double accepted_tol; /* a lane that max_iter stops beyond this counts as unconverged */
     double threshold;    /* smaller weights are dropped */
-    int (*should_stop)(void);  /* asked once a pass; the result is then of no use */
+    int (*should_stop)(void *); /* asked once a pass, with `watch`; the result is then of no use */
+    void *watch;
 } xmr_problem;
 
 /* Up to 16 labels in training, one a lane. Sets of lanes are integers, one bit a lane. The pointers are

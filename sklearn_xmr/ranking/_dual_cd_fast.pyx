@@ -58,7 +58,8 @@ cdef extern from "_dual_cd.h" nogil:
         double accepted_tol
         double min_progress
         double threshold
-        int (*should_stop)() noexcept
+        int (*should_stop)(void*) noexcept
+        void* watch
     ctypedef struct xmr_lanes:
         void* weights
         void* alpha
@@ -94,6 +95,7 @@ cdef struct Level:
     int64_t n_parents
     int32_t* n_left              # tasks of each parent that are not done
     Chunk* chunks                # of each parent
+    float* intercepts            # of each child
 
 
 cdef extern from *:
@@ -209,36 +211,37 @@ cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
 
 
 # Ctrl-C during a fit: the thread that called it looks for signals every SIGNAL_PERIOD seconds, the others
-# see the flag. One flag serves all fits of a process, as a signal concerns all of them.
+# see the flag. Every fit has its own, for Python runs the handlers in its main thread alone: a fit that
+# another thread has called goes on.
 cdef double SIGNAL_PERIOD = 0.1
-cdef int interrupted = 0
-cdef double next_look = 0
 
 
-cdef int look_for_signals() noexcept with gil:
+cdef struct Watch:
+    int interrupted
+    double next_look
+    void* errors  # list that takes what a handler raised
+
+
+cdef int look_for_signals(void* errors) noexcept with gil:
     """Run pending signal handlers; whether one raised, which `solve_label_tree` then raises again."""
-    global pending_error
     try:
         PyErr_CheckSignals()
     except BaseException as error:
-        pending_error = error
+        (<list> errors).append(error)
         return 1
     return 0
 
 
-pending_error = None
-
-
-cdef int should_stop() noexcept nogil:
-    global interrupted, next_look
+cdef int should_stop(void* fit) noexcept nogil:
+    cdef Watch* watch = <Watch*> fit
     cdef double now
-    if interrupted or omp_get_thread_num() != 0:
-        return interrupted
+    if watch.interrupted or omp_get_thread_num() != 0:
+        return watch.interrupted
     now = <double> clock() / CLOCKS_PER_SEC
-    if now >= next_look:
-        next_look = now + SIGNAL_PERIOD
-        interrupted = look_for_signals()
-    return interrupted
+    if now >= watch.next_look:
+        watch.next_look = now + SIGNAL_PERIOD
+        watch.interrupted = look_for_signals(watch.errors)
+    return watch.interrupted
 
 
 cdef float hinge_step(double q, const Settings* settings, double cost) noexcept nogil:
@@ -438,8 +441,8 @@ cdef void mark_positives(
 
 
 cdef int run_task(
-    const Matrix* X, const Level* level, const Task* task, const Settings* settings, Scratch* s,
-    Block* block, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
+    const Matrix* X, const Level* level, const Task* task, const Settings* settings, Watch* watch,
+    Scratch* s, Block* block, int32_t* n_iter, int32_t* n_unconverged,
 ) noexcept nogil:
     """Solve a task; returns 0, or -1 without memory."""
     cdef xmr_problem p
@@ -484,6 +487,7 @@ cdef int run_task(
     p.min_progress = settings.min_progress
     p.threshold = settings.threshold
     p.should_stop = should_stop
+    p.watch = watch
     s.n_found = 0
     block.children = level.child_order + task.first
     block.first_child = level.child_ptr[task.parent]
@@ -508,7 +512,7 @@ cdef int run_task(
             break
         n_wanted = n_refill if n_loaded < task.n_children else XMR_LANES
         finished = solver.run(&p, &lanes, n_wanted, &unconverged)
-        if interrupted:
+        if watch.interrupted:
             break
         if keep_weights(&p, &lanes, solver, finished, places, s):
             return -1
@@ -519,7 +523,7 @@ cdef int run_task(
                     intercept = (<double*> lanes.weights)[p.n_features * XMR_LANES + k]
                 else:
                     intercept = (<float*> lanes.weights)[p.n_features * XMR_LANES + k]
-                intercepts[children[k]] = <float> (settings.bias * intercept)
+                level.intercepts[children[k]] = <float> (settings.bias * intercept)
                 mark_positives(level, children[k], k, False, settings.is_double, s)
         free_lanes |= finished
     n_unconverged[0] += unconverged
@@ -528,15 +532,15 @@ cdef int run_task(
 
 
 cdef int run_and_merge(
-    const Matrix* X, const Level* level, const Task* tasks, int64_t t, const Settings* settings, Scratch* s,
-    Block* blocks, float* intercepts, int32_t* n_iter, int32_t* n_unconverged,
+    const Matrix* X, const Level* level, const Task* tasks, int64_t t, const Settings* settings,
+    Watch* watch, Scratch* s, Block* blocks, int32_t* n_iter, int32_t* n_unconverged,
 ) noexcept nogil:
     """Solve task t; the last one of a cluster merges all of them. Returns 0 or what went wrong."""
     cdef int32_t parent = tasks[t].parent
     cdef int64_t first = level.task_ptr[parent]
-    if run_task(X, level, tasks + t, settings, s, blocks + t, intercepts, n_iter + t, n_unconverged + t):
+    if run_task(X, level, tasks + t, settings, watch, s, blocks + t, n_iter + t, n_unconverged + t):
         return -1
-    if interrupted or XMR_COUNT_DOWN(level.n_left + parent):
+    if watch.interrupted or XMR_COUNT_DOWN(level.n_left + parent):
         return 0
     return build_chunk(blocks + first, level.task_ptr[parent + 1] - first, level.chunks + parent)
 
@@ -622,14 +626,12 @@ def solve_label_tree(
     n_unconverged : int
         Nodes stopped by max_iter.
     """
-    global interrupted, pending_error
     cdef int64_t n_tasks = task_level.shape[0], n_levels = len(levels), t, b, i
     cdef Matrix X
     cdef Settings config
     cdef Level* level_table = <Level*> calloc(n_levels + 1, sizeof(Level))
     cdef Task* tasks = <Task*> calloc(n_tasks + 1, sizeof(Task))
     cdef Block* blocks = <Block*> calloc(n_tasks + 1, sizeof(Block))
-    cdef float** intercept_table = <float**> calloc(n_levels + 1, sizeof(float*))
     cdef int32_t[::1] n_iter = np.zeros(n_tasks + 1, dtype=np.int32)
     cdef int32_t[::1] n_unconverged = np.zeros(n_tasks + 1, dtype=np.int32)
     cdef int32_t* n_iter_p = &n_iter[0]
@@ -639,6 +641,9 @@ def solve_label_tree(
     cdef const float[::1] relevance_view
     cdef int failure = 0, status
     cdef int* failed = &failure  # through a pointer: an assigned variable is private to its thread
+    cdef list errors = []
+    cdef Watch own_watch
+    cdef Watch* watch = &own_watch
     cdef Scratch* scratch
 
     X.n_rows = indptr.shape[0] - 1
@@ -661,9 +666,12 @@ def solve_label_tree(
     config.min_progress = settings["min_progress"]
     config.threshold = settings["threshold"]
     config.seed = settings["seed"]
+    watch.interrupted = 0
+    watch.next_look = 0
+    watch.errors = <void*> errors
 
     try:
-        if level_table == NULL or tasks == NULL or blocks == NULL or intercept_table == NULL:
+        if level_table == NULL or tasks == NULL or blocks == NULL:
             raise MemoryError
         all_intercepts = []
         for i in range(n_levels):
@@ -685,7 +693,7 @@ def solve_label_tree(
             # nodes that no task trains have no positive row: they are never reached
             all_intercepts.append(np.full(len(positive_ptr) - 1, -np.inf, dtype=np.float32))
             intercept_view = all_intercepts[i]
-            intercept_table[i] = &intercept_view[0]
+            level_table[i].intercepts = &intercept_view[0]
         for t in range(n_tasks):
             tasks[t].level = task_level[t]
             tasks[t].parent = task_parent[t]
@@ -695,22 +703,20 @@ def solve_label_tree(
         with nogil, parallel(num_threads=n_threads):
             scratch = new_scratch(&X)
             for i in prange(n_tasks, schedule="dynamic", chunksize=1):
-                if interrupted:
+                if watch.interrupted:
                     pass
                 elif scratch == NULL or failed[0]:
                     failed[0] = failed[0] or -1
                 else:
                     status = run_and_merge(
-                        &X, &level_table[tasks[task_order[i]].level], tasks, task_order[i], &config,
-                        scratch, blocks, intercept_table[tasks[task_order[i]].level], n_iter_p,
-                        n_unconverged_p)
+                        &X, &level_table[tasks[task_order[i]].level], tasks, task_order[i], &config, watch,
+                        scratch, blocks, n_iter_p, n_unconverged_p)
                     if status:
                         failed[0] = status
             if scratch != NULL:
                 free_scratch(scratch)
-        if interrupted:
-            interrupted, error, pending_error = 0, pending_error, None
-            raise error or KeyboardInterrupt
+        if watch.interrupted:
+            raise errors[0]
         if failure == -2:
             raise ValueError(
                 "The weights of a cluster take more than 4 GB; raise weight_threshold or branch more.")
@@ -735,4 +741,3 @@ def solve_label_tree(
         free(blocks)
         free(tasks)
         free(level_table)
-        free(intercept_table)

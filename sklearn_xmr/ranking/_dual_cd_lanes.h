@@ -476,7 +476,7 @@ static void FN(load)(const xmr_problem *p, xmr_lanes *s, unsigned lanes) {
 /* Train until at least `n_wanted` lanes are through, or all; returns them. */
 static unsigned FN(run)(const xmr_problem *p, xmr_lanes *s, int n_wanted, int *n_unconverged) {
     unsigned finished = 0;
-    while (__builtin_popcount(finished) < n_wanted && (s->live | s->waiting) && !p->should_stop()) {
+    while (__builtin_popcount(finished) < n_wanted && (s->live | s->waiting) && !p->should_stop(p->watch)) {
         if (!s->live || s->n_active * 8 > p->n_rows * 7) FN(check_waiting)(p, s);
         xmr_shuffle(s->order, s->n_active, &s->random);
 #ifdef XMR_WITH_LOG_LOSS

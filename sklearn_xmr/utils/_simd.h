@@ -7,8 +7,10 @@
 
 enum { XMR_BASELINE = 0, XMR_AVX2 = 1, XMR_AVX512 = 2, XMR_N_VARIANTS = 3 };
 
-#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+/* clang-cl, Clang for Windows, does not define __GNUC__. */
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
 #define XMR_X86_VARIANTS 1
+#include <cpuid.h>
 #include <immintrin.h>
 #define XMR_PRAGMA(x) _Pragma(#x)
 #ifdef __clang__
@@ -26,14 +28,20 @@ enum { XMR_BASELINE = 0, XMR_AVX2 = 1, XMR_AVX512 = 2, XMR_N_VARIANTS = 3 };
 #define XMR_TARGET_END XMR_PRAGMA(GCC pop_options)
 #endif
 
-/* The best variant this processor runs. */
+/* The best variant that the processor runs and for which the operating system saves the registers. Not by
+ * __builtin_cpu_supports: it needs a library that clang-cl does not link. */
 static inline int xmr_best_variant(void) {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return XMR_AVX512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return XMR_AVX2;
-    return XMR_BASELINE;
+    const unsigned popcnt_osxsave = 1u << 23 | 1u << 27;                       /* leaf 1, ecx */
+    const unsigned avx2 = 1u << 5;                                             /* leaf 7, ebx */
+    const unsigned avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    const unsigned ymm = 0x6, zmm = 0xe6;                                      /* what the system saves */
+    unsigned a, b, c, d, features, saved;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & popcnt_osxsave) != popcnt_osxsave) return XMR_BASELINE;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &a, &features, &c, &d) || (saved & ymm) != ymm || !(features & avx2))
+        return XMR_BASELINE;
+    if ((saved & zmm) != zmm || (features & avx512_f_dq_bw_vl) != avx512_f_dq_bw_vl) return XMR_AVX2;
+    return XMR_AVX512;
 }
 #else
 #define XMR_X86_VARIANTS 0
