@@ -16,8 +16,10 @@
 #define NV ((int)(XMR_LANES * sizeof(REAL) / VBYTES))
 #define PER_V ((int)(VBYTES / sizeof(REAL)))
 #define AHEAD 8
-/* Weights that do not fit into the second level cache are asked for one row ahead. */
+/* Weights that do not fit into the second level cache are asked for one row ahead. A long row has enough of
+ * them under way by itself. */
 #define FAR_BYTES ((size_t)1 << 20)
+#define SHORT_ROW 64
 #define AT_ZERO ((REAL)-1)
 #define AT_UPPER ((REAL)-2)
 #define DROPPED ((REAL)-3)
@@ -240,7 +242,8 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             }
             if (p->n_dense && p->rows[next].block >= 0) __builtin_prefetch(p->data + p->rows[next].block);
         }
-        if (is_far && s + 1 < n_active) FN(prefetch)(p, W, p->rows + ws->order[s + 1]);
+        if (is_far && s + 1 < n_active && p->rows[ws->order[s + 1]].n <= SHORT_ROW)
+            FN(prefetch)(p, W, p->rows + ws->order[s + 1]);
         V *a = (V *)(alpha + (size_t)r * XMR_LANES);
         M active[NV], some = {0};
         EACH(v) {
@@ -526,6 +529,7 @@ static unsigned FN(run)(const xmr_problem *p, xmr_lanes *s, int n_wanted, int *n
 #undef PER_V
 #undef AHEAD
 #undef FAR_BYTES
+#undef SHORT_ROW
 #undef AT_ZERO
 #undef AT_UPPER
 #undef DROPPED
