@@ -120,7 +120,6 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
                 raise ValueError("sample_weight must be positive for at least one row with a label.")
         if self.propensity_power > 0 and Y.shape[0] < 3:
             raise ValueError(f"propensity_power needs at least 3 rows, got {Y.shape[0]}.")
-        propensities = jain_propensity(Y) if self.propensity_power > 0 else None
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
         progress = FitProgress(self, 3 + hasattr(self.indexer, "refine"), verbose=self.verbose, X=X_in, y=y)
@@ -132,8 +131,8 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         if relevance is not None or self.relevance_norm is not None:
             relevance = Y if relevance is None else relevance
             positives = weigh_positives(tree, positives, relevance, self.relevance_norm)
-        if propensities is not None:
-            leaves = favour_tail(positives[-1], tree.slot_labels, propensities, self.propensity_power)
+        if self.propensity_power > 0:
+            leaves = favour_tail(positives[-1], tree.slot_labels, jain_propensity(Y), self.propensity_power)
             positives = [*positives[:-1], leaves]
         weights, n_iter = self._train_levels(X, tree, positives, sample_weight, seed, progress)
 

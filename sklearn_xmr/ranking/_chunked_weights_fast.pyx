@@ -130,40 +130,43 @@ cdef inline int64_t row_bytes(int64_t n, const Chunk* chunk) noexcept nogil:
     return n * (chunk.slot_size + chunk.value_size)
 
 
-cdef inline int32_t next_feature(
-    const Block* blocks, int64_t n_blocks, const int64_t* cursors,
+cdef int64_t next_row(
+    const Block* blocks, int64_t n_blocks, const int64_t* cursors, int64_t* ends, int32_t* feature,
 ) noexcept nogil:
-    """Smallest feature that no block has passed yet, -1 at the end."""
-    cdef int32_t feature = -1
-    cdef int64_t b
+    """Weights of the smallest feature that is left, and where they end in each block; 0 at the end."""
+    cdef int64_t n = 0, b
+    feature[0] = -1
     for b in range(n_blocks):
         # unsigned, -1 is the largest
         if (cursors[b] < blocks[b].n_entries
-                and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature):
-            feature = blocks[b].features[cursors[b]]
-    return feature
+                and <uint32_t> blocks[b].features[cursors[b]] < <uint32_t> feature[0]):
+            feature[0] = blocks[b].features[cursors[b]]
+    for b in range(n_blocks):
+        ends[b] = cursors[b]
+        while ends[b] < blocks[b].n_entries and blocks[b].features[ends[b]] == feature[0]:
+            ends[b] += 1
+        n += ends[b] - cursors[b]
+    return n
 
 
-cdef void size_chunk(const Block* blocks, int64_t n_blocks, int64_t* cursors, Chunk* chunk) noexcept nogil:
+cdef void size_chunk(
+    const Block* blocks, int64_t n_blocks, int64_t* cursors, int64_t* ends, Chunk* chunk,
+) noexcept nogil:
     """Rows and bytes of a cluster's blocks merged, and the scale of the values."""
-    cdef int64_t n, b, i
+    cdef int64_t n, b
     cdef int32_t feature
     cdef float size, largest = 0
     memset(cursors, 0, n_blocks * sizeof(int64_t))
     while True:
-        feature = next_feature(blocks, n_blocks, cursors)
-        if feature < 0:
+        n = next_row(blocks, n_blocks, cursors, ends, &feature)
+        if n == 0:
             break
-        n = 0
         for b in range(n_blocks):
-            i = cursors[b]
-            while i < blocks[b].n_entries and blocks[b].features[i] == feature:
-                size = fabsf(blocks[b].values[i])
+            while cursors[b] < ends[b]:
+                size = fabsf(blocks[b].values[cursors[b]])
                 if not (size <= largest):
                     largest = size if size == size else INFINITY
-                i += 1
-            n += i - cursors[b]
-            cursors[b] = i
+                cursors[b] += 1
         chunk.n_bytes += row_bytes(n, chunk)
         chunk.n_rows += 1
     chunk.scale = largest_to_scale(largest, chunk.value_size)
@@ -179,7 +182,7 @@ cdef inline float largest_to_scale(float largest, int value_size) noexcept nogil
 
 
 cdef void write_chunk(
-    const Block* blocks, int64_t n_blocks, int64_t* cursors, const Chunk* chunk,
+    const Block* blocks, int64_t n_blocks, int64_t* cursors, int64_t* ends, const Chunk* chunk,
 ) noexcept nogil:
     """Merge a cluster's blocks by feature."""
     cdef int64_t n_rows = 0, n, slot, b, i
@@ -188,22 +191,16 @@ cdef void write_chunk(
     cdef uint8_t* row = chunk.entries
     memset(cursors, 0, n_blocks * sizeof(int64_t))
     while True:
-        feature = next_feature(blocks, n_blocks, cursors)
+        n = next_row(blocks, n_blocks, cursors, ends, &feature)
         chunk.row_ptr[n_rows] = <uint32_t> (row - chunk.entries)
-        if feature < 0:
+        if n == 0:
             return
-        n = 0
-        for b in range(n_blocks):
-            i = cursors[b]
-            while i < blocks[b].n_entries and blocks[b].features[i] == feature:
-                i += 1
-            n += i - cursors[b]
         all_siblings = lists_all(n, chunk)
         if all_siblings:
             memset(row, 0, chunk.fan_out * chunk.value_size)
         i = 0
         for b in range(n_blocks):
-            while cursors[b] < blocks[b].n_entries and blocks[b].features[cursors[b]] == feature:
+            while cursors[b] < ends[b]:
                 slot = blocks[b].children[blocks[b].places[cursors[b]]] - blocks[b].first_child
                 put_value(chunk, row, slot if all_siblings else i, blocks[b].values[cursors[b]])
                 if not all_siblings:
@@ -235,10 +232,12 @@ cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nog
     Returns 0, -1 without memory, or -2 if the chunk is larger than its row pointers can tell.
     """
     cdef int64_t b
-    cdef int64_t* cursors = <int64_t*> malloc((n_blocks + 1) * sizeof(int64_t))
+    cdef int64_t* ends
+    cdef int64_t* cursors = <int64_t*> malloc(2 * (n_blocks + 1) * sizeof(int64_t))
     if cursors == NULL:
         return -1
-    size_chunk(blocks, n_blocks, cursors, chunk)
+    ends = cursors + n_blocks
+    size_chunk(blocks, n_blocks, cursors, ends, chunk)
     if chunk.n_bytes >> 32:
         free(cursors)
         return -2
@@ -248,7 +247,7 @@ cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nog
     if chunk.features == NULL or chunk.row_ptr == NULL or chunk.entries == NULL:
         free(cursors)
         return -1
-    write_chunk(blocks, n_blocks, cursors, chunk)
+    write_chunk(blocks, n_blocks, cursors, ends, chunk)
     free(cursors)
     for b in range(n_blocks):
         free_block(blocks + b)
