@@ -18,6 +18,9 @@ from sklearn_xmr.utils._ordered_keys cimport key_identifier, pack_key, select_la
 
 # Fewer stored values than this are walked faster than a second thread wakes up.
 cdef int64_t MIN_PARALLEL_NNZ = 1 << 16
+# Most labels per label of a sample, and passes over all labels after those over a sample.
+cdef int64_t MAX_PER_SAMPLED = 16
+cdef int AFTER_SAMPLE = 2
 
 
 # Label vectors: CSR, or dense rows where `indices` is NULL. Row l counts as factors[l] * data[row l].
@@ -38,6 +41,15 @@ cdef struct Scratch:
     int32_t* touched     # (n_columns,)
     uint8_t* seen        # (n_columns,)
     int64_t n_touched
+
+
+# How a node is halved, see split_labels.
+cdef struct Settings:
+    bint spherical
+    int max_iter
+    double tol
+    int n_init
+    int64_t sample_size
 
 
 cdef inline double project_row(const Rows* rows, int64_t label, const float* direction) noexcept nogil:
@@ -87,12 +99,23 @@ cdef void project_members(
         keys[i] = pack_key(<float> -project_row(rows, members[i], direction), <uint32_t> members[i])
 
 
-cdef void add_to_direction(const Rows* rows, int64_t label, double sign, float* direction) noexcept nogil:
-    cdef int64_t p, first = rows.indptr[label]
+cdef inline void touch(Scratch* scratch, int64_t column) noexcept nogil:
+    """Note a column that is to be cleared."""
+    if not scratch.seen[column]:
+        scratch.seen[column] = 1
+        scratch.touched[scratch.n_touched] = <int32_t> column
+        scratch.n_touched += 1
+
+
+cdef void add_to_direction(
+    const Rows* rows, Scratch* scratch, int64_t label, double sign, bint sweep
+) noexcept nogil:
+    cdef int64_t p, column, first = rows.indptr[label]
     for p in range(first, rows.indptr[label + 1]):
-        direction[rows.indices[p] if rows.indices != NULL else p - first] += <float> (
-            sign * rows.factors[label] * rows.data[p]
-        )
+        column = rows.indices[p] if rows.indices != NULL else p - first
+        scratch.direction[column] += <float> (sign * rows.factors[label] * rows.data[p])
+        if not sweep:
+            touch(scratch, column)
 
 
 cdef int64_t count_changes(
@@ -130,10 +153,8 @@ cdef void update_sums(
             sums[2 * column + side] += value
             if not fresh:
                 sums[2 * column + 1 - side] -= value
-            elif not sweep and not scratch.seen[column]:
-                scratch.seen[column] = 1
-                scratch.touched[scratch.n_touched] = <int32_t> column
-                scratch.n_touched += 1
+            elif not sweep:
+                touch(scratch, column)
 
 
 cdef void merge_sums(Scratch* scratch, int64_t n_columns, int n_threads) noexcept nogil:
@@ -174,73 +195,110 @@ cdef double update_direction(
     return left + right
 
 
-cdef void clear(Scratch* scratch, int64_t n_columns, bint sweep) noexcept nogil:
+cdef void clear_sums(Scratch* scratch, int64_t n_columns, bint sweep) noexcept nogil:
     cdef int64_t i, j
     if sweep:
-        memset(scratch.direction, 0, n_columns * sizeof(float))
         memset(scratch.sums, 0, 2 * n_columns * sizeof(int64_t))
     else:
         for i in range(scratch.n_touched):
             j = scratch.touched[i]
-            scratch.direction[j] = 0
             scratch.sums[2 * j] = scratch.sums[2 * j + 1] = 0
+
+
+cdef void clear_direction(Scratch* scratch, int64_t n_columns, bint sweep) noexcept nogil:
+    """And the list of touched columns."""
+    cdef int64_t i, j
+    if sweep:
+        memset(scratch.direction, 0, n_columns * sizeof(float))
+    else:
+        for i in range(scratch.n_touched):
+            j = scratch.touched[i]
+            scratch.direction[j] = 0
             scratch.seen[j] = 0
     scratch.n_touched = 0
 
 
-cdef int split_node(
-    const Rows* rows, Scratch* scratch, int32_t* members, int64_t n, int64_t n_left, int32_t* buffer,
-    uint64_t* keys, uint8_t* sides, uint8_t* best_sides, const int64_t* seeds, int n_init,
-    bint spherical, int max_iter, double tol, int n_threads,
-) noexcept nogil:
-    """Reorder `members`: the left half first, each half by label. Return the most passes of a start."""
-    cdef int64_t nnz = 0, i, n_changed, n_blocks = 1
-    cdef int start, n_pass, most = 0
-    cdef int block
-    cdef bint sweep
-    cdef double objective = 0, best = 0
+cdef int64_t count_values(const Rows* rows, const int32_t* members, int64_t n) noexcept nogil:
+    cdef int64_t i, nnz = 0
     for i in range(n):
         nnz += rows.indptr[members[i] + 1] - rows.indptr[members[i]]
-    sweep = nnz >= rows.n_columns
+    return nnz
+
+
+cdef int move_centers(
+    const Rows* rows, Scratch* scratch, const int32_t* members, int64_t n, int64_t n_left, uint64_t* keys,
+    uint8_t* sides, bint sweep, const Settings* settings, int max_iter, int n_threads, double* objective,
+) noexcept nogil:
+    """Lloyd's algorithm from the direction in `scratch` to the one it ends with; return the passes."""
+    cdef int64_t nnz = count_values(rows, members, n), n_changed, n_blocks = 1
+    cdef int n_pass = 0
+    cdef int block
     if n_threads > 1 and sweep and nnz >= MIN_PARALLEL_NNZ:
         n_blocks = min(n, 16 * n_threads)
-    for start in range(n_init):
-        add_to_direction(rows, members[seeds[2 * start]], 1, scratch.direction)
-        add_to_direction(rows, members[seeds[2 * start + 1]], -1, scratch.direction)
+    while n_pass < max_iter:
+        if n_blocks == 1:
+            project_members(rows, scratch.direction, members, keys, 0, n)
+        else:
+            for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
+                project_members(
+                    rows, scratch.direction, members, keys, block * n // n_blocks,
+                    (block + 1) * n // n_blocks,
+                )
+        select_largest(keys, n, n_left)
+        n_pass += 1
+        n_changed = n + 1 if n_pass == 1 else count_changes(keys, sides, n, n_left)
+        if n_changed <= settings.tol * n:
+            break
+        if n_blocks == 1 or n_changed * (nnz // n) < MIN_PARALLEL_NNZ:
+            update_sums(rows, scratch, keys, sides, n_left, 0, n, n_pass == 1, sweep)
+        else:
+            for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
+                update_sums(
+                    rows, scratch + omp_get_thread_num(), keys, sides, n_left,
+                    block * n // n_blocks, (block + 1) * n // n_blocks, n_pass == 1, sweep,
+                )
+            merge_sums(scratch, rows.n_columns, n_threads)
+        objective[0] = update_direction(
+            scratch, 1 / rows.scale, n_left, n - n_left, settings.spherical, sweep
+        )
+    clear_sums(scratch, rows.n_columns, sweep)
+    return n_pass
+
+
+cdef int split_node(
+    const Rows* rows, Scratch* scratch, int32_t* members, int64_t n, int64_t n_left, int32_t* buffer,
+    uint64_t* keys, uint8_t* sides, uint8_t* best_sides, const int64_t* seeds, const Settings* settings,
+    int n_threads,
+) noexcept nogil:
+    """Reorder `members`: the left half first, each half by label. Return the most passes of a start."""
+    cdef int64_t i, n_sampled = max(settings.sample_size, n // MAX_PER_SAMPLED)
+    cdef bint sweep = count_values(rows, members, n) >= rows.n_columns
+    cdef bint sampled = settings.sample_size > 0 and n >= 2 * settings.sample_size
+    cdef int start, most = 0, n_after = settings.max_iter
+    cdef double objective = 0, best = 0
+    for start in range(settings.n_init):
+        add_to_direction(rows, scratch, members[seeds[2 * start]], 1, sweep)
+        add_to_direction(rows, scratch, members[seeds[2 * start + 1]], -1, sweep)
         if sweep:
             scratch.n_touched = rows.n_columns
-        for n_pass in range(max_iter):
-            if n_blocks == 1:
-                project_members(rows, scratch.direction, members, keys, 0, n)
-            else:
-                for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
-                    project_members(
-                        rows, scratch.direction, members, keys, block * n // n_blocks,
-                        (block + 1) * n // n_blocks,
-                    )
-            select_largest(keys, n, n_left)
-            most = max(most, n_pass + 1)
-            n_changed = n + 1 if n_pass == 0 else count_changes(keys, sides, n, n_left)
-            if n_changed <= tol * n:
-                break
-            if n_blocks == 1 or n_changed * (nnz // n) < MIN_PARALLEL_NNZ:
-                update_sums(rows, scratch, keys, sides, n_left, 0, n, n_pass == 0, sweep)
-            else:
-                for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
-                    update_sums(
-                        rows, scratch + omp_get_thread_num(), keys, sides, n_left,
-                        block * n // n_blocks, (block + 1) * n // n_blocks, n_pass == 0, sweep,
-                    )
-                merge_sums(scratch, rows.n_columns, n_threads)
-            objective = update_direction(
-                scratch, 1 / rows.scale, n_left, n - n_left, spherical, sweep
-            )
-        clear(scratch, rows.n_columns, sweep)
-        if n_init > 1 and (start == 0 or objective > best):
+        if sampled:
+            for i in range(n_sampled):
+                buffer[i] = members[i * n // n_sampled]
+            most = max(most, move_centers(
+                rows, scratch, buffer, n_sampled, n_sampled * n_left // n, keys, sides, sweep, settings,
+                settings.max_iter, n_threads, &objective,
+            ))
+            n_after = min(settings.max_iter, AFTER_SAMPLE)
+        most = max(most, move_centers(
+            rows, scratch, members, n, n_left, keys, sides, sweep, settings, n_after, n_threads,
+            &objective,
+        ))
+        clear_direction(scratch, rows.n_columns, sweep)
+        if settings.n_init > 1 and (start == 0 or objective > best):
             best = objective
             for i in range(n):
                 best_sides[members[i]] = sides[members[i]]
-    order_halves(members, n, n_left, best_sides if n_init > 1 else sides, buffer)
+    order_halves(members, n, n_left, best_sides if settings.n_init > 1 else sides, buffer)
     return most
 
 
@@ -271,6 +329,7 @@ def split_labels(
     bint spherical,
     int max_iter,
     double tol,
+    int64_t sample_size,
     int32_t[::1] members,
     int n_threads,
 ):
@@ -300,6 +359,9 @@ def split_labels(
         Most passes over the members of a node.
     tol : float
         A node is done when a pass would move no more than this share of its members.
+    sample_size : int
+        A node of at least twice as many members takes its passes on a sample, every n-th member, of this
+        size or a sixteenth of the node if that is more, and then two more passes on all. 0: no samples.
     members : array of shape (leaf_ptr[-1],)
         Labels in ascending order; on return in the order of the leaves, ascending within each.
     n_threads : int
@@ -311,7 +373,6 @@ def split_labels(
         Passes of each node (of its longest start).
     """
     cdef int64_t n_leaves = leaf_ptr.shape[0] - 1, n_nodes = 1, n_labels = factors.shape[0]
-    cdef int n_init = <int> seeds.shape[1]
     if data.shape[0] < MIN_PARALLEL_NNZ:
         n_threads = 1
     direction = np.zeros((n_threads, n_columns), dtype=np.float32)
@@ -330,6 +391,7 @@ def split_labels(
     cdef int32_t[::1] n_passes_view = n_passes
     cdef Scratch* scratch = <Scratch*> &scratch_memory[0]
     cdef Rows rows
+    cdef Settings settings
     cdef int64_t node, step, begin
     cdef int t
     rows.indptr = &indptr[0]
@@ -338,6 +400,11 @@ def split_labels(
     rows.factors = &factors[0]
     rows.n_columns = n_columns
     rows.scale = scale
+    settings.spherical = spherical
+    settings.max_iter = max_iter
+    settings.tol = tol
+    settings.n_init = <int> seeds.shape[1]
+    settings.sample_size = sample_size
     for t in range(n_threads):
         scratch[t].direction = &direction_view[t, 0]
         scratch[t].sums = &sums_view[t, 0, 0]
@@ -353,8 +420,8 @@ def split_labels(
                     n_passes_view[n_nodes - 1 + node] = split_node(
                         &rows, scratch, &members[begin], leaf_ptr[(node + 1) * step] - begin,
                         leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
-                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0], n_init,
-                        spherical, max_iter, tol, n_threads,
+                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0],
+                        &settings, n_threads,
                     )
             else:
                 for node in prange(n_nodes, schedule="dynamic", num_threads=n_threads):
@@ -363,8 +430,8 @@ def split_labels(
                         &rows, scratch + omp_get_thread_num(), &members[begin],
                         leaf_ptr[(node + 1) * step] - begin,
                         leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
-                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0], n_init,
-                        spherical, max_iter, tol, 1,
+                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0],
+                        &settings, 1,
                     )
             n_nodes *= 2
     return n_passes

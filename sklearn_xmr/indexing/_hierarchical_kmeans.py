@@ -56,10 +56,14 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         If True, vectors are compared by cosine: rows count with unit length and a centre is the
         normalised sum of its rows. If False, centres are means (Euclidean 2-means).
     max_iter : int, default=20
-        Most passes over the labels of a node, for each start.
+        Most passes over the labels of a node, or over its sample, for each start.
     tol : float, default=0.005
         A node is done when a pass would move no more than this share of its labels from one half to the
         other; 0 goes on until none moves.
+    sample_size : int or None, default=2048
+        Nodes of at least twice as many labels take these passes on a sample of them, of this size or a
+        sixteenth of the node where that is more; then all labels are assigned, and once more to the
+        centres that this gives. None: no samples.
     n_init : int, default=1
         Starts per node, each from two random labels of it. The one with the largest total similarity
         of the labels to their centres is kept.
@@ -122,6 +126,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         "spherical": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
+        "sample_size": [Interval(Integral, 2, None, closed="left"), None],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
@@ -138,6 +143,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         spherical=True,
         max_iter=20,
         tol=0.005,
+        sample_size=2048,
         n_init=1,
         random_state=None,
     ):
@@ -146,6 +152,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         self.spherical = spherical
         self.max_iter = max_iter
         self.tol = tol
+        self.sample_size = sample_size
         self.n_init = n_init
         self.random_state = random_state
 
@@ -243,8 +250,8 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         if known.any():
             n_passes = split_labels(
                 *kernel_arrays(rows), factors, fixed_point_scale(n_labels), rows.shape[1], leaf_ptr,
-                seeds, self.spherical, min(self.max_iter, MAX_INT32), self.tol, members,
-                effective_n_threads(),
+                seeds, self.spherical, min(self.max_iter, MAX_INT32), self.tol,
+                min(self.sample_size or 0, MAX_INT32), members, effective_n_threads(),
             )  # fmt: skip
             n_iter = int(n_passes.max())
         leaf_sizes = np.diff(leaf_ptr)

@@ -42,40 +42,36 @@ def check_invariants(indexer, n_labels):
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("spherical", [True, False])
 @pytest.mark.parametrize(
-    ("n_labels", "max_leaf_size", "n_init", "max_iter", "tol"),
+    ("n_labels", "max_leaf_size", "parameters"),
     [
-        (40, 5, 1, 20, 0),
-        (61, 4, 3, 20, 0.2),
-        (61, 20, 1, 20, 0.1),
-        (64, 10, 2, 2, 0),
-        (33, 2, 1, 1, 0),
-        (12, 12, 1, 20, 0),
-        (13, 12, 2, 20, 1),
+        (40, 5, {"tol": 0}),
+        (61, 4, {"tol": 0.2, "n_init": 3}),
+        (61, 20, {"tol": 0.1}),
+        (64, 10, {"tol": 0, "n_init": 2, "max_iter": 2}),
+        (33, 2, {"tol": 0, "max_iter": 1}),
+        (12, 12, {"tol": 0}),
+        (13, 12, {"tol": 1, "n_init": 2}),
+        (61, 4, {"tol": 0, "sample_size": 7}),
+        (95, 10, {"tol": 0.1, "sample_size": 4, "n_init": 2}),
+        (95, 10, {"tol": 0, "sample_size": 4, "max_iter": 1}),
+        (40, 5, {"tol": 0, "sample_size": None}),
     ],
 )
-def test_against_plain_loops(n_labels, max_leaf_size, n_init, max_iter, tol, spherical, container):
-    Z = random_vectors(n_labels, 7, density=0.7, random_state=n_labels)
+@pytest.mark.parametrize("spread", [1, 30])  # deep nodes of wide rows visit only the columns in use
+def test_against_plain_loops(n_labels, max_leaf_size, parameters, spread, spherical, container):
+    Z = np.zeros((n_labels, 7 * spread), dtype=np.float32)
+    Z[:, ::spread] = random_vectors(n_labels, 7, density=0.7, random_state=n_labels)
     Z[[3, 8]] = 0
+    # another seed may find the same halves in two starts, mirrored, and keep either
     indexer = HierarchicalKMeans(
-        max_leaf_size=max_leaf_size,
-        spherical=spherical,
-        n_init=n_init,
-        max_iter=max_iter,
-        tol=tol,
-        random_state=5,
+        max_leaf_size=max_leaf_size, spherical=spherical, random_state=6, **parameters
     ).fit(container(Z))
     leaves, n_iter = hierarchical_kmeans(
-        Z,
-        max_leaf_size=max_leaf_size,
-        spherical=spherical,
-        n_init=n_init,
-        max_iter=max_iter,
-        tol=tol,
-        random_state=5,
+        Z, max_leaf_size=max_leaf_size, spherical=spherical, random_state=6, **parameters
     )
     assert indexer.labels_.tolist() == leaves
     assert indexer.n_iter_ == n_iter
-    new = random_vectors(30, 7, random_state=1)
+    new = random_vectors(30, 7 * spread, random_state=1)
     placed = indexer.transform(container(new)).indices
     assert placed.tolist() == nearest_leaf(new, leaves, Z, spherical)
     check_invariants(indexer, n_labels)

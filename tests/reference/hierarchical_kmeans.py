@@ -29,10 +29,8 @@ def objective(rows, left, right, spherical):
     return total
 
 
-def split(rows, members, n_left, seed_pair, spherical, max_iter, tol):
-    """One start of balanced 2-means: (left, right, passes)."""
-    first, second = (rows[members[s]] for s in seed_pair)
-    direction = [a - b for a, b in zip(first, second, strict=True)]
+def lloyd(rows, members, n_left, direction, spherical, max_iter, tol):
+    """Balanced 2-means from a direction on: (left, right, direction, passes)."""
     left = right = None
     n_pass = 0
     while n_pass < max_iter:
@@ -47,11 +45,25 @@ def split(rows, members, n_left, seed_pair, spherical, max_iter, tol):
         c_left = center([rows[label] for label in left], spherical)
         c_right = center([rows[label] for label in right], spherical)
         direction = [b - a for a, b in zip(c_left, c_right, strict=True)]
-    return left, right, n_pass
+    return left, right, direction, n_pass
+
+
+def split(rows, members, n_left, seed_pair, spherical, max_iter, tol, sample_size):
+    """One start: (left, right, passes)."""
+    first, second = (rows[members[s]] for s in seed_pair)
+    direction = [a - b for a, b in zip(first, second, strict=True)]
+    n, most = len(members), 0
+    if sample_size is not None and n >= 2 * sample_size:
+        m = max(sample_size, n // 16)
+        sample = [members[i * n // m] for i in range(m)]
+        _, _, direction, most = lloyd(rows, sample, m * n_left // n, direction, spherical, max_iter, tol)
+        max_iter = min(max_iter, 2)
+    left, right, _, n_pass = lloyd(rows, members, n_left, direction, spherical, max_iter, tol)
+    return left, right, max(most, n_pass)
 
 
 def hierarchical_kmeans(
-    Z, *, max_leaf_size, spherical=True, max_iter=20, tol=0.005, n_init=1, random_state=0
+    Z, *, max_leaf_size, spherical=True, max_iter=20, tol=0.005, sample_size=2048, n_init=1, random_state=0
 ):
     """Leaf of each label, and the most passes of a node."""
     rows = [[float(x) for x in row] for row in np.asarray(Z)]
@@ -86,7 +98,7 @@ def hierarchical_kmeans(
         for start in range(n_init):
             pair = (first[node][start], second[node][start])
             left, right, n_pass = split(
-                rows, members[s:e], (s + e) // 2 - s, pair, spherical, max_iter, tol
+                rows, members[s:e], (s + e) // 2 - s, pair, spherical, max_iter, tol, sample_size
             )
             most = max(most, n_pass)
             quality = objective(rows, left, right, spherical)
