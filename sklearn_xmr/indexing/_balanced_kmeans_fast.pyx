@@ -18,6 +18,8 @@ from sklearn_xmr.utils._ordered_keys cimport key_identifier, pack_key, select_la
 
 # Fewer stored values than this are walked faster than a second thread wakes up.
 cdef int64_t MIN_PARALLEL_NNZ = 1 << 16
+# Subtrees that a thread gets on average: more even out, fewer are larger.
+cdef int64_t NODES_PER_THREAD = 8
 # Most labels per label of a sample, and passes over all labels after those over a sample.
 cdef int64_t MAX_PER_SAMPLED = 16
 cdef int AFTER_SAMPLE = 2
@@ -31,6 +33,19 @@ cdef struct Rows:
     const double* factors
     int64_t n_columns
     double scale  # of the fixed-point sums
+
+
+# The binary tree under construction; layer by layer, a layer of n nodes begins at n - 1.
+cdef struct Tree:
+    const int64_t* leaf_ptr
+    int64_t n_leaves
+    const int64_t* seeds
+    int32_t* members      # in the order of the leaves, as far as these are known
+    int32_t* buffer       # parallel to members, as keys are
+    uint64_t* keys
+    uint8_t* sides        # of each label
+    uint8_t* best_sides
+    int32_t* n_passes     # of each node
 
 
 # Working memory of one thread. All zero between nodes; a node with few nonzeros cleans up after itself
@@ -265,12 +280,19 @@ cdef int move_centers(
     return n_pass
 
 
-cdef int split_node(
-    const Rows* rows, Scratch* scratch, int32_t* members, int64_t n, int64_t n_left, int32_t* buffer,
-    uint64_t* keys, uint8_t* sides, uint8_t* best_sides, const int64_t* seeds, const Settings* settings,
-    int n_threads,
+cdef void split_node(
+    const Rows* rows, Scratch* scratch, const Tree* tree, int64_t n_nodes, int64_t node,
+    const Settings* settings, int n_threads,
 ) noexcept nogil:
-    """Reorder `members`: the left half first, each half by label. Return the most passes of a start."""
+    """Reorder the members of a node of the layer of n_nodes: the left half first, each half by label."""
+    cdef int64_t step = tree.n_leaves // n_nodes, begin = tree.leaf_ptr[node * step]
+    cdef int64_t n = tree.leaf_ptr[(node + 1) * step] - begin
+    cdef int64_t n_left = tree.leaf_ptr[node * step + step // 2] - begin
+    cdef int32_t* members = tree.members + begin
+    cdef int32_t* buffer = tree.buffer + begin
+    cdef uint64_t* keys = tree.keys + begin
+    cdef uint8_t* sides = tree.sides
+    cdef const int64_t* seeds = tree.seeds + 2 * settings.n_init * (n_nodes - 1 + node)
     cdef int64_t i, n_sampled = max(settings.sample_size, n // MAX_PER_SAMPLED)
     cdef bint sweep = count_values(rows, members, n) >= rows.n_columns
     cdef bint sampled = settings.sample_size > 0 and n >= 2 * settings.sample_size
@@ -297,9 +319,21 @@ cdef int split_node(
         if settings.n_init > 1 and (start == 0 or objective > best):
             best = objective
             for i in range(n):
-                best_sides[members[i]] = sides[members[i]]
-    order_halves(members, n, n_left, best_sides if settings.n_init > 1 else sides, buffer)
-    return most
+                tree.best_sides[members[i]] = sides[members[i]]
+    order_halves(members, n, n_left, tree.best_sides if settings.n_init > 1 else sides, buffer)
+    tree.n_passes[n_nodes - 1 + node] = most
+
+
+cdef void split_below(
+    const Rows* rows, Scratch* scratch, const Tree* tree, int64_t n_nodes, int64_t node,
+    const Settings* settings,
+) noexcept nogil:
+    """Split a node, and then each half down to the leaves, while its rows are in the cache."""
+    if n_nodes == tree.n_leaves:
+        return
+    split_node(rows, scratch, tree, n_nodes, node, settings, 1)
+    split_below(rows, scratch, tree, 2 * n_nodes, 2 * node, settings)
+    split_below(rows, scratch, tree, 2 * n_nodes, 2 * node + 1, settings)
 
 
 cdef void order_halves(
@@ -372,7 +406,7 @@ def split_labels(
     n_passes : ndarray of shape (2 ** depth - 1,), dtype int32
         Passes of each node (of its longest start).
     """
-    cdef int64_t n_leaves = leaf_ptr.shape[0] - 1, n_nodes = 1, n_labels = factors.shape[0]
+    cdef int64_t n_nodes = 1
     if data.shape[0] < MIN_PARALLEL_NNZ:
         n_threads = 1
     direction = np.zeros((n_threads, n_columns), dtype=np.float32)
@@ -386,13 +420,14 @@ def split_labels(
     cdef uint8_t[::1] scratch_memory = np.zeros(n_threads * sizeof(Scratch), dtype=np.uint8)
     cdef uint64_t[::1] keys = np.empty(members.shape[0], dtype=np.uint64)
     cdef int32_t[::1] buffer = np.empty(members.shape[0], dtype=np.int32)
-    cdef uint8_t[:, ::1] sides = np.empty((2, n_labels), dtype=np.uint8)
-    n_passes = np.zeros(n_leaves - 1, dtype=np.int32)
+    cdef uint8_t[:, ::1] sides = np.empty((2, factors.shape[0]), dtype=np.uint8)
+    n_passes = np.zeros(leaf_ptr.shape[0] - 2, dtype=np.int32)
     cdef int32_t[::1] n_passes_view = n_passes
     cdef Scratch* scratch = <Scratch*> &scratch_memory[0]
     cdef Rows rows
     cdef Settings settings
-    cdef int64_t node, step, begin
+    cdef Tree tree
+    cdef int64_t node
     cdef int t
     rows.indptr = &indptr[0]
     rows.indices = &indices[0] if indices.shape[0] > 0 else NULL
@@ -411,27 +446,25 @@ def split_labels(
         scratch[t].touched = &touched_view[t, 0]
         scratch[t].seen = &seen_view[t, 0]
         scratch[t].n_touched = 0
+    tree.leaf_ptr = &leaf_ptr[0]
+    tree.n_leaves = leaf_ptr.shape[0] - 1
+    tree.seeds = &seeds[0, 0, 0]
+    tree.members = &members[0]
+    tree.buffer = &buffer[0]
+    tree.keys = &keys[0]
+    tree.sides = &sides[0, 0]
+    tree.best_sides = &sides[1, 0]
+    tree.n_passes = &n_passes_view[0]
     with nogil:
-        while n_nodes < n_leaves:
-            step = n_leaves // n_nodes
-            if n_nodes < n_threads:  # too few nodes to share out: share out the members of each
+        # layer by layer, until there are nodes enough to share out
+        while n_nodes < min(tree.n_leaves, NODES_PER_THREAD * n_threads):
+            if n_nodes < n_threads:  # share out the members of each
                 for node in range(n_nodes):
-                    begin = leaf_ptr[node * step]
-                    n_passes_view[n_nodes - 1 + node] = split_node(
-                        &rows, scratch, &members[begin], leaf_ptr[(node + 1) * step] - begin,
-                        leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
-                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0],
-                        &settings, n_threads,
-                    )
+                    split_node(&rows, scratch, &tree, n_nodes, node, &settings, n_threads)
             else:
                 for node in prange(n_nodes, schedule="dynamic", num_threads=n_threads):
-                    begin = leaf_ptr[node * step]
-                    n_passes_view[n_nodes - 1 + node] = split_node(
-                        &rows, scratch + omp_get_thread_num(), &members[begin],
-                        leaf_ptr[(node + 1) * step] - begin,
-                        leaf_ptr[node * step + step // 2] - begin, &buffer[begin], &keys[begin],
-                        &sides[0, 0], &sides[1, 0], &seeds[n_nodes - 1 + node, 0, 0],
-                        &settings, 1,
-                    )
+                    split_node(&rows, scratch + omp_get_thread_num(), &tree, n_nodes, node, &settings, 1)
             n_nodes *= 2
+        for node in prange(n_nodes, schedule="dynamic", num_threads=n_threads):
+            split_below(&rows, scratch + omp_get_thread_num(), &tree, n_nodes, node, &settings)
     return n_passes
