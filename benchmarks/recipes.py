@@ -52,6 +52,11 @@ def recipes(n_labels):
     overlap = {"indexer": OverlappingIndexer()}
     strong = {"propensity_power": 1.5, "C": 0.25, "weight_threshold": 0.03}
     wide = {"indexer": OverlappingIndexer(HierarchicalKMeans(branching_factor=256))}
+    finest = {
+        "indexer": OverlappingIndexer(HierarchicalKMeans(1024, 50), n_rounds=2),
+        "propensity_power": 0.5,
+        "weight_threshold": 0.03,
+    }
     transforms = ("l1_hinge", "l2_hinge", "l4_hinge", "sigmoid")
     powers = (0.5, 1, 1.5, 2)
     made = {
@@ -73,6 +78,7 @@ def recipes(n_labels):
         "overlap, branching=256": single(**wide),
         "overlap, branching=256, power=1": single(**wide, propensity_power=1),
         "overlap, branching=256, power=1.5": single(**wide, propensity_power=1.5),
+        "overlap x2, 1024 leaves, power=0.5, threshold=0.03": single(**finest),
         "3 trees": trees(3),
         "3 trees, overlap": trees(3, **overlap),
         "3 trees, overlap, power=1": trees(3, **overlap, propensity_power=1),

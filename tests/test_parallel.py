@@ -150,6 +150,30 @@ def test_interrupt_during_a_long_fit():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
 
 
+def test_interrupt_while_labels_are_clustered():
+    code = (
+        "import signal, threading, time, numpy as np\n"
+        "from sklearn_xmr import HierarchicalKMeans\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
+        "Z = np.random.default_rng(0).random((50000, 100), dtype=np.float32)\n"
+        "indexer = HierarchicalKMeans(max_leaf_size=20, tol=0, max_iter=10**6, n_init=1000)\n"
+        "sent = []\n"
+        "def interrupt():\n"
+        "    time.sleep(1.0)\n"
+        "    sent.append(time.process_time())\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "threading.Thread(target=interrupt).start()\n"
+        "try:\n"
+        "    indexer.fit(Z)\n"
+        "except KeyboardInterrupt:\n"
+        "    assert time.process_time() - sent[0] < 60 and not hasattr(indexer, 'tree_')\n"
+        "    assert HierarchicalKMeans(max_leaf_size=20).fit(Z[:100]).tree_.n_nodes == (1, 8, 100)\n"
+        "else:\n"
+        "    raise AssertionError('fit was not interrupted')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+
+
 def test_an_interrupted_fit_leaves_those_of_other_threads_alone():
     """Ctrl-C ends the fit of the main thread; another thread fits on, and its models are whole."""
     code = (

@@ -12,6 +12,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from sklearn_xmr.utils._interrupt cimport Watch, should_stop, start_watch
 from sklearn_xmr.utils._openmp_helpers cimport omp_get_thread_num
 from sklearn_xmr.utils._ordered_keys cimport key_identifier, pack_key, select_largest
 
@@ -65,6 +66,7 @@ cdef struct Settings:
     double tol
     int n_init
     int64_t sample_size
+    Watch* watch
 
 
 cdef inline double project_row(const Rows* rows, int64_t label, const float* direction) noexcept nogil:
@@ -250,7 +252,7 @@ cdef int move_centers(
     cdef int block
     if n_threads > 1 and sweep and nnz >= MIN_PARALLEL_NNZ:
         n_blocks = min(n, 16 * n_threads)
-    while n_pass < max_iter:
+    while n_pass < max_iter and not should_stop(settings.watch):
         if n_blocks == 1:
             project_members(rows, scratch.direction, members, keys, 0, n)
         else:
@@ -316,6 +318,8 @@ cdef void split_node(
             &objective,
         ))
         clear_direction(scratch, rows.n_columns, sweep)
+        if settings.watch.interrupted:  # sides are of no use
+            return
         if settings.n_init > 1 and (start == 0 or objective > best):
             best = objective
             for i in range(n):
@@ -329,7 +333,7 @@ cdef void split_below(
     const Settings* settings,
 ) noexcept nogil:
     """Split a node, and then each half down to the leaves, while its rows are in the cache."""
-    if n_nodes == tree.n_leaves:
+    if n_nodes == tree.n_leaves or settings.watch.interrupted:
         return
     split_node(rows, scratch, tree, n_nodes, node, settings, 1)
     split_below(rows, scratch, tree, 2 * n_nodes, 2 * node, settings)
@@ -427,6 +431,8 @@ def split_labels(
     cdef Rows rows
     cdef Settings settings
     cdef Tree tree
+    cdef Watch watch
+    cdef list errors = []
     cdef int64_t node
     cdef int t
     rows.indptr = &indptr[0]
@@ -440,6 +446,8 @@ def split_labels(
     settings.tol = tol
     settings.n_init = <int> seeds.shape[1]
     settings.sample_size = sample_size
+    settings.watch = &watch
+    start_watch(&watch, errors)
     for t in range(n_threads):
         scratch[t].direction = &direction_view[t, 0]
         scratch[t].sums = &sums_view[t, 0, 0]
@@ -467,4 +475,6 @@ def split_labels(
             n_nodes *= 2
         for node in prange(n_nodes, schedule="dynamic", num_threads=n_threads):
             split_below(&rows, scratch + omp_get_thread_num(), &tree, n_nodes, node, &settings)
+    if watch.interrupted:
+        raise errors[0]
     return n_passes

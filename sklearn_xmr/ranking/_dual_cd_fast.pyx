@@ -9,16 +9,14 @@ threads. The last task of a cluster merges the weights of all into the chunk tha
 
 from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
-from cpython.exc cimport PyErr_CheckSignals
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
-from libc.time cimport CLOCKS_PER_SEC, clock
 
 import numpy as np
 
 from sklearn_xmr.ranking._chunked_weights_fast cimport (
     Block, Chunk, build_chunk, free_block, free_chunk, join_chunks)
-from sklearn_xmr.utils._openmp_helpers cimport omp_get_thread_num
+from sklearn_xmr.utils._interrupt cimport Watch, should_stop, start_watch
 from sklearn_xmr.utils._sort cimport sort_indices
 
 from sklearn_xmr.utils._simd import SIMD_VARIANT
@@ -208,40 +206,6 @@ cdef Scratch* new_scratch(const Matrix* X) noexcept nogil:
     memset(s.feature_map, 0xff, (X.n_columns + 1) * sizeof(int32_t))
     memset(s.row_map, 0xff, (X.n_rows + 1) * sizeof(int32_t))
     return s
-
-
-# Ctrl-C during a fit: the thread that called it looks for signals every SIGNAL_PERIOD seconds, the others
-# see the flag. Every fit has its own, for Python runs the handlers in its main thread alone: a fit that
-# another thread has called goes on.
-cdef double SIGNAL_PERIOD = 0.1
-
-
-cdef struct Watch:
-    int interrupted
-    double next_look
-    void* errors  # list that takes what a handler raised
-
-
-cdef int look_for_signals(void* errors) noexcept with gil:
-    """Run pending signal handlers; whether one raised, which `solve_label_tree` then raises again."""
-    try:
-        PyErr_CheckSignals()
-    except BaseException as error:
-        (<list> errors).append(error)
-        return 1
-    return 0
-
-
-cdef int should_stop(void* fit) noexcept nogil:
-    cdef Watch* watch = <Watch*> fit
-    cdef double now
-    if watch.interrupted or omp_get_thread_num() != 0:
-        return watch.interrupted
-    now = <double> clock() / CLOCKS_PER_SEC
-    if now >= watch.next_look:
-        watch.next_look = now + SIGNAL_PERIOD
-        watch.interrupted = look_for_signals(watch.errors)
-    return watch.interrupted
 
 
 cdef float hinge_step(double q, const Settings* settings, double cost) noexcept nogil:
@@ -666,9 +630,7 @@ def solve_label_tree(
     config.min_progress = settings["min_progress"]
     config.threshold = settings["threshold"]
     config.seed = settings["seed"]
-    watch.interrupted = 0
-    watch.next_look = 0
-    watch.errors = <void*> errors
+    start_watch(watch, errors)
 
     try:
         if level_table == NULL or tasks == NULL or blocks == NULL:
