@@ -78,7 +78,7 @@ def recipes(n_labels):
         "overlap, branching=256": single(**wide),
         "overlap, branching=256, power=1": single(**wide, propensity_power=1),
         "overlap, branching=256, power=1.5": single(**wide, propensity_power=1.5),
-        "overlap x2, 1024 leaves, power=0.5, threshold=0.03": single(**finest),
+        "overlap x2, branching=1024, leaves of 50, power=0.5, threshold=0.03": single(**finest),
         "3 trees": trees(3),
         "3 trees, overlap": trees(3, **overlap),
         "3 trees, overlap, power=1": trees(3, **overlap, propensity_power=1),
