@@ -1,6 +1,6 @@
-# Ctrl-C during a long computation without the interpreter lock: the thread that was called looks for signals
-# ten times a second, the others see the flag. Every computation has its own flag, for Python runs the handlers
-# in its main thread alone: what another thread has called goes on.
+# Ctrl-C during a long computation without the interpreter lock: the thread that was called looks for
+# signals ten times a second, the others see the flag. Every computation has its own flag, for Python runs
+# the handlers in its main thread alone: what another thread has called goes on.
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.time cimport CLOCKS_PER_SEC, clock
