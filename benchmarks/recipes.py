@@ -52,9 +52,8 @@ def recipes(n_labels):
     overlap = {"indexer": OverlappingIndexer()}
     strong = {"propensity_power": 1.5, "C": 0.25, "weight_threshold": 0.03}
     wide = {"indexer": OverlappingIndexer(HierarchicalKMeans(branching_factor=256))}
-    finest = {
+    fine = {
         "indexer": OverlappingIndexer(HierarchicalKMeans(1024, 50), n_rounds=2),
-        "propensity_power": 0.5,
         "weight_threshold": 0.03,
     }
     transforms = ("l1_hinge", "l2_hinge", "l4_hinge", "sigmoid")
@@ -78,7 +77,12 @@ def recipes(n_labels):
         "overlap, branching=256": single(**wide),
         "overlap, branching=256, power=1": single(**wide, propensity_power=1),
         "overlap, branching=256, power=1.5": single(**wide, propensity_power=1.5),
-        "overlap x2, branching=1024, leaves of 50, power=0.5, threshold=0.03": single(**finest),
+        **{
+            f"overlap x2, branching=1024, leaves of 50, power={power}, threshold=0.03": single(
+                **fine, propensity_power=power
+            )
+            for power in (0.5, 1.5)
+        },
         "3 trees": trees(3),
         "3 trees, overlap": trees(3, **overlap),
         "3 trees, overlap, power=1": trees(3, **overlap, propensity_power=1),
@@ -93,6 +97,9 @@ def recipes(n_labels):
         flat = LabelTree.flat(n_labels)
         made["flat"] = single(indexer=flat)
         made["flat, power=1"] = single(indexer=flat, propensity_power=1)
+        made["flat, power=2, threshold=0.03"] = single(
+            indexer=flat, propensity_power=2, weight_threshold=0.03
+        )
     return made
 
 
