@@ -53,7 +53,8 @@ def recipes(n_labels):
     strong = {"propensity_power": 1.5, "C": 0.25, "weight_threshold": 0.03}
     wide = {"indexer": OverlappingIndexer(HierarchicalKMeans(branching_factor=256))}
     fine = {
-        "indexer": OverlappingIndexer(HierarchicalKMeans(1024, 50), n_rounds=2),
+        "indexer": OverlappingIndexer(HierarchicalKMeans(1024, 50), n_rounds=3),
+        "C": 0.7,
         "weight_threshold": 0.03,
     }
     transforms = ("l1_hinge", "l2_hinge", "l4_hinge", "sigmoid")
@@ -78,7 +79,7 @@ def recipes(n_labels):
         "overlap, branching=256, power=1": single(**wide, propensity_power=1),
         "overlap, branching=256, power=1.5": single(**wide, propensity_power=1.5),
         **{
-            f"overlap x2, branching=1024, leaves of 50, power={power}, threshold=0.03": single(
+            f"overlap x3, branching=1024, leaves of 50, power={power}, C=0.7, threshold=0.03": single(
                 **fine, propensity_power=power
             )
             for power in (0.5, 1.5)
