@@ -447,7 +447,7 @@ def test_recipes_table(data_folder):
     recipes = import_module("benchmarks.recipes")
     X, Y = (sp.csr_array(sp.load_npz(data_folder / f"{part}_train.npz")) for part in "XY")
     X_test, Y_test = (sp.csr_array(sp.load_npz(data_folder / f"{part}_test.npz")) for part in "XY")
-    names = ["defaults", "propensity_power=2", "3 trees", "flat"]
+    names = ["defaults", "power=2", "3 trees", "flat"]
     said = []
     lines = recipes.run(data_folder, only=names, say=said.append)
     assert [line[0] for line in lines] == names
