@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.tables import markdown_table
 from sklearn_xmr import XRLinearClassifier, XRTransformerClassifier
+from sklearn_xmr._text_base import default_ranker
 from sklearn_xmr.metrics import precision_at_k
 
 HEADER = ["Model", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
@@ -65,9 +66,9 @@ def precisions(Y, ranking):
 
 
 def run_linear(name, X_train, X_test, data, ranker, encoding=("-", 0.0)):
-    """The table row of `XRLinearClassifier` on given features."""
+    """The table row of a ranker on given features."""
     start = time.perf_counter()
-    model = XRLinearClassifier(random_state=0, **ranker).fit(X_train, data["Y_train"])
+    model = clone(ranker).set_params(random_state=0).fit(X_train, data["Y_train"])
     fitted = time.perf_counter()
     ranking = model.predict_topk(X_test, k=5)
     seconds = time.perf_counter() - fitted + encoding[1]
@@ -120,8 +121,10 @@ def main():
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--rows", type=int, default=None, help="train on so many rows, drawn at random")
-    parser.add_argument("--ranker", type=json.loads, default={"C": 0.5, "weight_threshold": 0.05},
-                        help="parameters of the linear ranker, JSON")  # fmt: skip
+    parser.add_argument(
+        "--ranker", type=json.loads, default={},
+        help="parameters of the linear ranker other than those of XRTransformerClassifier's, JSON",
+    )  # fmt: skip
     parser.add_argument(
         "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
     )
@@ -146,7 +149,7 @@ def main():
         "precision": arguments.precision,
         "max_length": arguments.max_length,
     }
-    ranker = XRLinearClassifier(**arguments.ranker)
+    ranker = default_ranker().set_params(**arguments.ranker)
     rows, notes = [], []
 
     def add(row, levels=""):
@@ -157,10 +160,10 @@ def main():
 
     if "linear" in arguments.runs:
         features = data["X_train"], data["X_test"]
-        add(run_linear("tf-idf, defaults", *features, data, {}))
-        add(run_linear("tf-idf", *features, data, arguments.ranker))
+        add(run_linear("tf-idf, defaults", *features, data, XRLinearClassifier()))
+        add(run_linear("tf-idf", *features, data, ranker))
     if "frozen" in arguments.runs:
-        for row in run_frozen(data, arguments.ranker, common):
+        for row in run_frozen(data, ranker, common):
             add(row)
     for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
         if mode in arguments.runs:

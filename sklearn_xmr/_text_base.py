@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_xmr._base import seeded_clone
 from sklearn_xmr._xr_linear import XRLinearClassifier
-from sklearn_xmr.indexing import HierarchicalKMeans
+from sklearn_xmr.indexing import HierarchicalKMeans, OverlappingIndexer
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
@@ -320,9 +320,12 @@ def default_ranker():
     """The ranker in place of None.
 
     Rows of tf-idf and embedding have a squared norm of 2 and not of 1, so half of the default C penalises
-    weights as much. Weights of the few hundred dense features are small each, but many.
+    weights as much. Weights of the few hundred dense features are small each, but many. Beside the
+    encoder's pass the better tree costs next to nothing.
     """
-    return XRLinearClassifier(C=0.5, weight_threshold=0.05)
+    return XRLinearClassifier(
+        indexer=OverlappingIndexer(), propensity_power=1, C=0.5, weight_threshold=0.05
+    )
 
 
 class _Clock:

@@ -27,8 +27,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         Turns texts into sparse features. None uses
         ``TfidfVectorizer(sublinear_tf=True, dtype=numpy.float32)``; ``"drop"`` leaves them out.
     ranker : estimator, default=None
-        Answers on features and embeddings; has ``predict_topk``. None uses
-        ``XRLinearClassifier(C=0.5, weight_threshold=0.05)``.
+        Answers on features and embeddings; has ``predict_topk``. None uses ``XRLinearClassifier(
+        indexer=OverlappingIndexer(), propensity_power=1, C=0.5, weight_threshold=0.05)``.
     fine_tuning : {"multi", "single"} or None, default="multi"
         ``"multi"``: train on every level of the preliminary tree, coarse to fine, the encoder carried from
         level to level. ``"single"``: on the finest of them only, all its nodes competing (X-Transformer).

@@ -17,7 +17,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import LabelBinarizer
 
-from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier, XRTransformerClassifier
+from sklearn_xmr import (
+    HierarchicalKMeans,
+    LabelTree,
+    OverlappingIndexer,
+    XRLinearClassifier,
+    XRTransformerClassifier,
+)
 from sklearn_xmr._fine_tuning import label_counts
 from sklearn_xmr._torch._checkpoint import FILE_NAME, Checkpoint
 
@@ -144,7 +150,9 @@ def test_features_are_tfidf_and_embeddings(pair, task):
     X = sp.hstack([vectorizer.transform(texts), 0.5 * model.transform(texts)], format="csr")
     # the seed that fit draws from random_state=0
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
-    ranker = XRLinearClassifier(C=0.5, weight_threshold=0.05, random_state=seed).fit(X, y)
+    ranker = XRLinearClassifier(
+        indexer=OverlappingIndexer(), propensity_power=1, C=0.5, weight_threshold=0.05, random_state=seed
+    ).fit(X, y)
     found, expected = model.predict_topk(texts, k=3), ranker.predict_topk(X, k=3)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-3)
