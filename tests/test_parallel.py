@@ -122,56 +122,49 @@ def test_fork_after_fit():
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
-def test_interrupt_during_a_long_fit():
-    """Ctrl-C ends a fit that would compute for minutes, and leaves the process usable."""
+def check_interrupt(setup, endless, afterwards):
+    """Ctrl-C ends `endless`, which would compute for minutes; `afterwards` runs in the same process."""
     code = (
         "import signal, threading, time, numpy as np, scipy.sparse as sp\n"
-        "from sklearn_xmr import LabelTree, XRLinearClassifier\n"
+        "from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "rng = np.random.default_rng(0)\n"
-        "X = rng.random((20000, 100), dtype=np.float32)\n"
-        "Y = sp.csr_array(rng.random((20000, 400)) < 0.3)\n"
-        "model = XRLinearClassifier(indexer=LabelTree.flat(400), tol=1e-9, max_iter=100000)\n"
         "sent = []\n"
         "def interrupt():\n"
         "    time.sleep(1.0)\n"
         "    sent.append(time.process_time())\n"
         "    signal.raise_signal(signal.SIGINT)\n"
+        f"{setup}\n"
         "threading.Thread(target=interrupt).start()\n"
         "try:\n"
-        "    model.fit(X, Y)\n"
+        f"    {endless}\n"
         "except KeyboardInterrupt:\n"
         "    assert time.process_time() - sent[0] < 60 and not hasattr(model, 'tree_')\n"
-        "    small = XRLinearClassifier(random_state=0).fit(X[:200], Y[:200, :5])\n"
-        "    assert small.predict_topk(X[:3], k=1)[0].min() >= 0\n"
+        f"    {afterwards}\n"
         "else:\n"
         "    raise AssertionError('fit was not interrupted')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+
+
+def test_interrupt_during_a_long_fit():
+    check_interrupt(
+        "X = rng.random((20000, 100), dtype=np.float32)\n"
+        "Y = sp.csr_array(rng.random((20000, 400)) < 0.3)\n"
+        "model = XRLinearClassifier(indexer=LabelTree.flat(400), tol=1e-9, max_iter=100000)",
+        "model.fit(X, Y)",
+        "small = XRLinearClassifier(random_state=0).fit(X[:200], Y[:200, :5]); "
+        "assert small.predict_topk(X[:3], k=1)[0].min() >= 0",
+    )
 
 
 def test_interrupt_while_labels_are_clustered():
-    code = (
-        "import signal, threading, time, numpy as np\n"
-        "from sklearn_xmr import HierarchicalKMeans\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
-        "Z = np.random.default_rng(0).random((50000, 100), dtype=np.float32)\n"
-        "indexer = HierarchicalKMeans(max_leaf_size=20, tol=0, max_iter=10**6, n_init=1000)\n"
-        "sent = []\n"
-        "def interrupt():\n"
-        "    time.sleep(1.0)\n"
-        "    sent.append(time.process_time())\n"
-        "    signal.raise_signal(signal.SIGINT)\n"
-        "threading.Thread(target=interrupt).start()\n"
-        "try:\n"
-        "    indexer.fit(Z)\n"
-        "except KeyboardInterrupt:\n"
-        "    assert time.process_time() - sent[0] < 60 and not hasattr(indexer, 'tree_')\n"
-        "    assert HierarchicalKMeans(max_leaf_size=20).fit(Z[:100]).tree_.n_nodes == (1, 8, 100)\n"
-        "else:\n"
-        "    raise AssertionError('fit was not interrupted')\n"
+    check_interrupt(
+        "Z = rng.random((50000, 100), dtype=np.float32)\n"
+        "model = HierarchicalKMeans(max_leaf_size=20, tol=0, max_iter=10**6, n_init=1000)",
+        "model.fit(Z)",
+        "assert HierarchicalKMeans(max_leaf_size=20).fit(Z[:100]).tree_.n_nodes == (1, 8, 100)",
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
 
 
 def test_an_interrupted_fit_leaves_those_of_other_threads_alone():

@@ -235,22 +235,16 @@ cdef void clear_direction(Scratch* scratch, int64_t n_columns, bint sweep) noexc
     scratch.n_touched = 0
 
 
-cdef int64_t count_values(const Rows* rows, const int32_t* members, int64_t n) noexcept nogil:
-    cdef int64_t i, nnz = 0
-    for i in range(n):
-        nnz += rows.indptr[members[i] + 1] - rows.indptr[members[i]]
-    return nnz
-
-
 cdef int move_centers(
     const Rows* rows, Scratch* scratch, const int32_t* members, int64_t n, int64_t n_left, uint64_t* keys,
-    uint8_t* sides, bint sweep, const Settings* settings, int max_iter, int n_threads, double* objective,
+    uint8_t* sides, double mean_nnz, bint sweep, const Settings* settings, int max_iter, int n_threads,
+    double* objective,
 ) noexcept nogil:
     """Lloyd's algorithm from the direction in `scratch` to the one it ends with; return the passes."""
-    cdef int64_t nnz = count_values(rows, members, n), n_changed, n_blocks = 1
+    cdef int64_t n_changed, n_blocks = 1
     cdef int n_pass = 0
     cdef int block
-    if n_threads > 1 and sweep and nnz >= MIN_PARALLEL_NNZ:
+    if n_threads > 1 and sweep and n * mean_nnz >= MIN_PARALLEL_NNZ:
         n_blocks = min(n, 16 * n_threads)
     while n_pass < max_iter and not should_stop(settings.watch):
         if n_blocks == 1:
@@ -266,7 +260,7 @@ cdef int move_centers(
         n_changed = n + 1 if n_pass == 1 else count_changes(keys, sides, n, n_left)
         if n_changed <= settings.tol * n:
             break
-        if n_blocks == 1 or n_changed * (nnz // n) < MIN_PARALLEL_NNZ:
+        if n_blocks == 1 or n_changed * mean_nnz < MIN_PARALLEL_NNZ:
             update_sums(rows, scratch, keys, sides, n_left, 0, n, n_pass == 1, sweep)
         else:
             for block in prange(n_blocks, schedule="dynamic", num_threads=n_threads):
@@ -295,11 +289,15 @@ cdef void split_node(
     cdef uint64_t* keys = tree.keys + begin
     cdef uint8_t* sides = tree.sides
     cdef const int64_t* seeds = tree.seeds + 2 * settings.n_init * (n_nodes - 1 + node)
-    cdef int64_t i, n_sampled = max(settings.sample_size, n // MAX_PER_SAMPLED)
-    cdef bint sweep = count_values(rows, members, n) >= rows.n_columns
+    cdef int64_t i, nnz = 0, n_sampled = max(settings.sample_size, n // MAX_PER_SAMPLED)
+    cdef bint sweep
     cdef bint sampled = settings.sample_size > 0 and n >= 2 * settings.sample_size
     cdef int start, most = 0, n_after = settings.max_iter
-    cdef double objective = 0, best = 0
+    cdef double objective = 0, best = 0, mean_nnz
+    for i in range(n):
+        nnz += rows.indptr[members[i] + 1] - rows.indptr[members[i]]
+    sweep = nnz >= rows.n_columns
+    mean_nnz = <double> nnz / n
     for start in range(settings.n_init):
         add_to_direction(rows, scratch, members[seeds[2 * start]], 1, sweep)
         add_to_direction(rows, scratch, members[seeds[2 * start + 1]], -1, sweep)
@@ -309,13 +307,13 @@ cdef void split_node(
             for i in range(n_sampled):
                 buffer[i] = members[i * n // n_sampled]
             most = max(most, move_centers(
-                rows, scratch, buffer, n_sampled, n_sampled * n_left // n, keys, sides, sweep, settings,
-                settings.max_iter, n_threads, &objective,
+                rows, scratch, buffer, n_sampled, n_sampled * n_left // n, keys, sides, mean_nnz, sweep,
+                settings, settings.max_iter, n_threads, &objective,
             ))
             n_after = min(settings.max_iter, AFTER_SAMPLE)
         most = max(most, move_centers(
-            rows, scratch, members, n, n_left, keys, sides, sweep, settings, n_after, n_threads,
-            &objective,
+            rows, scratch, members, n, n_left, keys, sides, mean_nnz, sweep, settings, n_after,
+            n_threads, &objective,
         ))
         clear_direction(scratch, rows.n_columns, sweep)
         if settings.watch.interrupted:  # sides are of no use
