@@ -24,11 +24,10 @@ class OneVsRest(Library):
         self.one_vs_rest, self.svm = OneVsRestClassifier, LinearSVC
 
     def refuses(self, n_features, n_labels):
-        if self.too_many_labels(n_labels):
-            return self.too_many_labels(n_labels)
-        if n_features * n_labels > MAX_WEIGHTS:
-            return f"{n_features} x {n_labels} dense weights do not fit"
-        return None
+        reason = self.too_many_labels(n_labels)
+        if reason is None and n_features * n_labels > MAX_WEIGHTS:
+            reason = f"{n_features} x {n_labels} dense weights do not fit"
+        return reason
 
     def prepare(self, X, Y, folder):
         import numpy as np
