@@ -99,8 +99,15 @@ cdef struct Level:
 cdef extern from *:
     """
     #define XMR_COUNT_DOWN(counter) __atomic_sub_fetch(counter, 1, __ATOMIC_ACQ_REL)
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    #define XMR_RETURN_MEMORY() malloc_trim(0)
+    #else
+    #define XMR_RETURN_MEMORY() ((void) 0)
+    #endif
     """
     int32_t XMR_COUNT_DOWN(int32_t*) noexcept nogil
+    void XMR_RETURN_MEMORY() noexcept nogil
 
 
 cdef struct Task:
@@ -114,6 +121,8 @@ cdef struct Task:
 cdef int REFILL = 6
 # Features whose weights are collected at once: room is made for all of them.
 cdef int COLLECTED = 1024
+# Bytes from which a buffer gives back what it does not need.
+cdef size_t LARGE = 1 << 20
 # Nonzeros per feature of X above which a cluster's rows are read in place.
 cdef int IN_PLACE = 16
 
@@ -145,7 +154,7 @@ cdef struct Matrix:
 
 
 cdef struct Buffer:
-    # Grows, never shrinks; contents are not kept. `data` is aligned to a cache line.
+    # Contents are not kept. `data` is aligned to a cache line.
     void* base
     void* data
     size_t size
@@ -162,8 +171,11 @@ cdef struct Scratch:
 
 
 cdef int reserve(Buffer* buffer, size_t size) noexcept nogil:
-    """Make room for `size` bytes, whatever the buffer holds; returns 0, or -1 without memory."""
-    if buffer.size >= size:
+    """Make room for `size` bytes, whatever the buffer holds; returns 0, or -1 without memory.
+
+    Tasks come by falling cost: what the first ones needed is given back, for the chunks that add up.
+    """
+    if buffer.size >= size and (buffer.size < LARGE or buffer.size // 4 < size):
         return 0
     free(buffer.base)
     buffer.size = 0
@@ -492,7 +504,13 @@ cdef int run_task(
         free_lanes |= finished
     n_unconverged[0] += unconverged
     forget_rows(level, task.parent, s)
-    return write_block(&p, s, block)
+    if write_block(&p, s, block):
+        return -1
+    if s.room * sizeof(xmr_weight) > LARGE:
+        free(s.found)
+        s.found = NULL
+        s.room = 0
+    return 0
 
 
 cdef int run_and_merge(
@@ -677,6 +695,8 @@ def solve_label_tree(
                         failed[0] = status
             if scratch != NULL:
                 free_scratch(scratch)
+        # glibc keeps what threads have freed, and the chunks are now copied
+        XMR_RETURN_MEMORY()
         if watch.interrupted:
             raise errors[0]
         if failure == -2:
