@@ -1,6 +1,6 @@
 """What a text encoder adds to tf-idf, and what it costs.
 
-    python -m benchmarks.transformer DATA_FOLDER --encoder PATH [--runs linear frozen single multi] [...]
+    python -m benchmarks.transformer DATA_FOLDER --encoder PATH [--runs linear frozen one single multi] ...
 
 DATA_FOLDER holds ``train.txt.gz`` and ``test.txt.gz`` (or ``train.head.txt.gz`` and ``test.head.txt.gz``),
 one text a line, with ``X_train.npz`` and ``X_test.npz`` (tf-idf), ``Y_train.npz`` and ``Y_test.npz``.
@@ -18,8 +18,9 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, clone
 
 from benchmarks.machine import describe_machine, machine_line
+from benchmarks.measure import latencies
 from benchmarks.tables import markdown_table
-from sklearn_xmr import XRLinearClassifier, XRTransformerClassifier
+from sklearn_xmr import XMREnsembleClassifier, XRLinearClassifier, XRTransformerClassifier
 from sklearn_xmr._text_base import default_ranker
 from sklearn_xmr.metrics import precision_at_k
 
@@ -76,8 +77,8 @@ def run_linear(name, X_train, X_test, data, ranker, encoding=("-", 0.0)):
     return [name, *precisions(data["Y_test"], ranking), *cells]
 
 
-def run_frozen(data, ranker, common):
-    """The rows of the encoder as it is: alone, and beside tf-idf in two weights."""
+def run_frozen(data, ranker, common, weights):
+    """The rows of the encoder as it is: alone, and beside tf-idf in some weights."""
     model = XRTransformerClassifier(vectorizer="drop", fine_tuning=None, random_state=0, **common)
     embeddings, seconds = [], []
     model.fit(data["texts_train"][:100], data["Y_train"][:100])  # loads the encoder
@@ -87,12 +88,21 @@ def run_frozen(data, ranker, common):
         seconds.append(time.perf_counter() - start)
     encoding = (f"{seconds[0]:.1f}", seconds[1])
     yield run_linear("frozen embeddings", *embeddings, data, ranker, encoding)
-    for weight in (0.5, 1.0):
+    for weight in weights:
         joined = [
             sp.csr_array(sp.hstack([data[f"X_{part}"], np.float32(weight) * rows], format="csr"))
             for part, rows in zip(("train", "test"), embeddings, strict=True)
         ]
         yield run_linear(f"tf-idf + frozen, weight {weight:g}", *joined, data, ranker, encoding)
+
+
+def run_one(data, ranker, common):
+    """Time answers to one text at a time, tf-idf, encoder and ranker together; returns a sentence."""
+    model = XRTransformerClassifier(fine_tuning=None, ranker=ranker, random_state=0, **common)
+    model.fit(data["texts_train"][:2000], data["Y_train"][:2000])
+    seconds = latencies(lambda text: model.predict_topk([text], k=5), data["texts_test"][:500])
+    median, slow = 1000 * np.quantile(seconds, (0.5, 0.9))
+    return f"one text: {median:.1f} ms (median), {slow:.1f} ms (nine of ten), {len(seconds)} texts"
 
 
 def run_fine_tuned(name, data, **settings):
@@ -125,6 +135,10 @@ def main():
         "--ranker", type=json.loads, default={},
         help="parameters of the linear ranker other than those of XRTransformerClassifier's, JSON",
     )  # fmt: skip
+    parser.add_argument("--trees", type=int, default=1, help="linear rankers that are averaged")
+    parser.add_argument(
+        "--weights", nargs="+", type=float, default=[0.5, 1.0], help="of frozen embeddings beside tf-idf"
+    )
     parser.add_argument(
         "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
     )
@@ -150,6 +164,8 @@ def main():
         "max_length": arguments.max_length,
     }
     ranker = default_ranker().set_params(**arguments.ranker)
+    if arguments.trees > 1:
+        ranker = XMREnsembleClassifier(ranker, n_estimators=arguments.trees)
     rows, notes = [], []
 
     def add(row, levels=""):
@@ -163,8 +179,10 @@ def main():
         add(run_linear("tf-idf, defaults", *features, data, XRLinearClassifier()))
         add(run_linear("tf-idf", *features, data, ranker))
     if "frozen" in arguments.runs:
-        for row in run_frozen(data, ranker, common):
+        for row in run_frozen(data, ranker, common, arguments.weights):
             add(row)
+    if "one" in arguments.runs:
+        notes.append(run_one(data, ranker, common))
     for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
         if mode in arguments.runs:
             settings = {**common, "fine_tuning": mode, "ranker": ranker, **settings}

@@ -13,8 +13,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from sklearn_xmr._torch._tokens import tokenize
 
-#: Tokens, padding included, of a batch that is encoded without gradients.
-TOKENS_PER_BATCH = 8192
+#: Tokens, padding included, of a batch that is encoded without gradients. A processor's caches hold its
+#: activations; GPUs want more work at a time.
+TOKENS_PER_BATCH, TOKENS_PER_GPU_BATCH = 2048, 16384
 
 
 class TextEncoder:
@@ -146,12 +147,13 @@ class TextEncoder:
         embeddings = np.empty((rows.size, self.n_dims), dtype=np.float32)
         order = np.argsort(lengths, kind="stable")
         multiple = 1 if rows.size == 1 else 8  # the answer to one text does not wait for padding
+        budget = TOKENS_PER_BATCH if self.device.type == "cpu" else TOKENS_PER_GPU_BATCH
         start = 0
         with torch.inference_mode():
             while start < order.size:
                 # as many texts as fit into the budget at the length of the first, which is the shortest
-                batch = order[start : start + max(1, TOKENS_PER_BATCH // int(lengths[order[start]]))]
-                batch = batch[: max(1, TOKENS_PER_BATCH // int(lengths[batch[-1]]))]
+                batch = order[start : start + max(1, budget // int(lengths[order[start]]))]
+                batch = batch[: max(1, budget // int(lengths[batch[-1]]))]
                 vectors = self.pooled(tokens, rows[batch], multiple=multiple)
                 embeddings[batch] = vectors.cpu().numpy()
                 start += batch.size

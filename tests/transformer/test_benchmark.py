@@ -27,10 +27,13 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     settings = '{"n_epochs": 40, "learning_rate": 3e-3, "batch_size": 16}'
     arguments = [str(tmp_path), "--encoder", str(folder), "--threads", "1", "--max-length", "16",
-                 "--precision", "float32", "--rows", "95", "--single", settings]  # fmt: skip
+                 "--precision", "float32", "--rows", "95", "--trees", "2", "--weights", "0.5", "1",
+                 "--runs", "linear", "frozen", "one", "single", "multi", "--single", settings]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
     import_module("benchmarks.transformer").main()
-    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    output = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("one text: ") for line in output) == 1
+    lines = [line.split(" | ") for line in output if line.startswith("| ")]
     names = [line[0].removeprefix("| ") for line in lines]
     assert names[2:] == [
         "tf-idf, defaults",
