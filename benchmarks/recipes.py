@@ -170,11 +170,15 @@ def run(folder, *, holdout=False, only=None, pythons=None, threads=1, say=print)
         lines.append(to_line(name, result))
         say(" | ".join(lines[-1]))
 
-    for name, make in recipes(Y.shape[1]).items():
+    ours, peers = recipes(Y.shape[1]), {} if holdout else PEERS
+    unknown = set(only or ()) - set(ours) - set(peers)
+    if unknown:
+        raise SystemExit(f"no such recipe here: {sorted(unknown)}; there are {[*ours, *peers]}")
+    for name, make in ours.items():
         if only is None or name in only:
             with tempfile.TemporaryDirectory() as scratch:
                 add(name, measure(make, X, X_test, Y, Y_test, scratch))
-    for title, (name, option) in {} if holdout else PEERS.items():
+    for title, (name, option) in peers.items():
         if only is not None and title not in only:
             continue
         python = interpreter_of(name, pythons or {})

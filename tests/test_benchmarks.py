@@ -460,6 +460,12 @@ def test_recipes_table(data_folder):
     assert held_out[0][5:] != lines[0][5:]
 
 
+def test_recipes_refuse_unknown_names(data_folder):
+    recipes = import_module("benchmarks.recipes")
+    with pytest.raises(SystemExit, match=r"no such recipe here: \['overlapp'\]; there are \['defaults'"):
+        recipes.run(data_folder, only=["defaults", "overlapp"])
+
+
 def test_recipes_leave_out_what_is_not_installed(data_folder, monkeypatch):
     recipes = import_module("benchmarks.recipes")
     monkeypatch.setattr(recipes, "why_unavailable", lambda name, python: "not there")
