@@ -121,7 +121,7 @@ cdef struct Task:
 cdef int REFILL = 6
 # Features whose weights are collected at once: room is made for all of them.
 cdef int COLLECTED = 1024
-# Bytes from which a buffer gives back what it does not need.
+# Bytes from which a buffer, or a whole fit, gives back what it does not need.
 cdef size_t LARGE = 1 << 20
 # Nonzeros per feature of X above which a cluster's rows are read in place.
 cdef int IN_PLACE = 16
@@ -695,8 +695,10 @@ def solve_label_tree(
                         failed[0] = status
             if scratch != NULL:
                 free_scratch(scratch)
-        # glibc keeps what threads have freed, and the chunks are now copied
-        XMR_RETURN_MEMORY()
+        # glibc keeps what threads have freed, and the chunks are now copied; it looks through all memory
+        # of the process, which is too slow after a small fit
+        if <size_t> X.n_rows * XMR_LANES * sizeof(float) > LARGE:
+            XMR_RETURN_MEMORY()
         if watch.interrupted:
             raise errors[0]
         if failure == -2:
