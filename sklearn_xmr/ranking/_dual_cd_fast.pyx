@@ -695,8 +695,8 @@ def solve_label_tree(
                         failed[0] = status
             if scratch != NULL:
                 free_scratch(scratch)
-        # glibc keeps what threads have freed, and the chunks are now copied; it looks through all memory
-        # of the process, which is too slow after a small fit
+        # glibc keeps what the threads have freed, and copying the chunks needs memory; but it looks through
+        # all that the process has, which takes too long after a small fit
         if <size_t> X.n_rows * XMR_LANES * sizeof(float) > LARGE:
             XMR_RETURN_MEMORY()
         if watch.interrupted:
