@@ -462,8 +462,8 @@ def test_recipes_table(data_folder):
 
 def test_recipes_refuse_unknown_names(data_folder):
     recipes = import_module("benchmarks.recipes")
-    with pytest.raises(SystemExit, match=r"no such recipe here: \['overlapp'\]; there are \['defaults'"):
-        recipes.run(data_folder, only=["defaults", "overlapp"])
+    with pytest.raises(SystemExit, match=r"no such recipe here: \['no tree'\]; there are \['defaults'"):
+        recipes.run(data_folder, only=["defaults", "no tree"])
 
 
 def test_recipes_leave_out_what_is_not_installed(data_folder, monkeypatch):
