@@ -23,6 +23,7 @@ from benchmarks.tables import markdown_table
 from sklearn_xmr import XMREnsembleClassifier, XRLinearClassifier, XRTransformerClassifier
 from sklearn_xmr._text_base import default_ranker
 from sklearn_xmr.metrics import precision_at_k
+from sklearn_xmr.utils._features import join_features
 
 HEADER = ["Model", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
 
@@ -84,13 +85,13 @@ def run_frozen(data, ranker, common, weights):
     model.fit(data["texts_train"][:100], data["Y_train"][:100])  # loads the encoder
     for part in ("train", "test"):
         start = time.perf_counter()
-        embeddings.append(sp.csr_array(model.transform(data[f"texts_{part}"])))
+        embeddings.append(model.transform(data[f"texts_{part}"]))
         seconds.append(time.perf_counter() - start)
     encoding = (f"{seconds[0]:.1f}", seconds[1])
     yield run_linear("frozen embeddings", *embeddings, data, ranker, encoding)
     for weight in weights:
         joined = [
-            sp.csr_array(sp.hstack([data[f"X_{part}"], np.float32(weight) * rows], format="csr"))
+            join_features(data[f"X_{part}"], rows, weight)
             for part, rows in zip(("train", "test"), embeddings, strict=True)
         ]
         yield run_linear(f"tf-idf + frozen, weight {weight:g}", *joined, data, ranker, encoding)

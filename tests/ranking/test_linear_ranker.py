@@ -210,6 +210,34 @@ def test_threads_do_not_matter(tree):
     assert all(same_weights(results[0], other) for other in results[1:])
 
 
+def test_a_task_is_not_changed_by_larger_ones_before_it():
+    """Those leave memory behind that is given back where the next need much less."""
+    rng = np.random.default_rng(0)
+    n_large, n_small, n_features = 17_000, 100, 5000
+    columns = rng.integers(n_features, size=((n_large + n_small), 4))
+    X = sp.csr_array(
+        (rng.random(columns.size, dtype=np.float32), columns.ravel(), np.arange(0, columns.size + 1, 4)),
+        shape=(n_large + n_small, n_features),
+    )
+    X.sum_duplicates()
+    Y = np.zeros((n_large + n_small, 29), dtype=np.float32)
+    Y[:n_large, :24] = rng.random((n_large, 24)) < 0.2
+    Y[n_large:, 24:] = rng.random((n_small, 5)) < 0.2
+    rows = np.repeat(np.eye(2, dtype=np.float32), [n_large, n_small], axis=0)
+
+    def small_cluster(kept):
+        problem = LevelProblem(np.array([0, 24, 29]), sp.csr_array(Y[kept]), sp.csr_array(rows[kept]))
+        with threadpool_limits(1, user_api="openmp"):
+            (weights,), _, _ = fit(X[kept], [problem], tol=1e-3, max_iter=20)
+        return weights.to_csc()[:, 24:].toarray(), weights.intercepts[24:]
+
+    after_large = small_cluster(np.arange(n_large + n_small))
+    after_small = small_cluster(np.arange(n_large - 1000, n_large + n_small))
+    assert np.count_nonzero(after_large[0]) > 1000
+    np.testing.assert_array_equal(after_large[0], after_small[0])
+    np.testing.assert_array_equal(after_large[1], after_small[1])
+
+
 def test_float32_solver_comes_close_to_the_optimum(tree):
     X, Y = random_problem(200, 40, 60)
     loose, tight = (fit(X, two_level_problems(X, Y, tree), tol=tol)[0] for tol in (1e-3, 1e-9))
