@@ -26,6 +26,15 @@ cdef int64_t MAX_PER_SAMPLED = 16
 cdef int AFTER_SAMPLE = 2
 
 
+cdef extern from *:
+    """
+    #define XMR_PREFETCH(address) __builtin_prefetch(address)
+    """
+    void XMR_PREFETCH(const void*) noexcept nogil
+
+
+# Labels between the one whose row is read and the one whose row is asked for.
+cdef int AHEAD = 4
 # Label vectors: CSR, or dense rows where `indices` is NULL. Row l counts as factors[l] * data[row l].
 cdef struct Rows:
     const int64_t* indptr
@@ -106,6 +115,15 @@ cdef inline double project_row(const Rows* rows, int64_t label, const float* dir
     return ((a + b) + (c + d)) * rows.factors[label]
 
 
+cdef inline void prefetch_row(const Rows* rows, int64_t label) noexcept nogil:
+    """Ask for the stored values of a row: rows of a node lie anywhere."""
+    cdef int64_t p
+    for p in range(rows.indptr[label], rows.indptr[label + 1], 16):
+        XMR_PREFETCH(rows.data + p)
+        if rows.indices != NULL:
+            XMR_PREFETCH(rows.indices + p)
+
+
 cdef void project_members(
     const Rows* rows, const float* direction, const int32_t* members, uint64_t* keys, int64_t begin,
     int64_t end,
@@ -113,6 +131,8 @@ cdef void project_members(
     """Keys whose largest are the members for the left half: smallest projection, then smallest label."""
     cdef int64_t i
     for i in range(begin, end):
+        if i + AHEAD < end:
+            prefetch_row(rows, members[i + AHEAD])
         keys[i] = pack_key(<float> -project_row(rows, members[i], direction), <uint32_t> members[i])
 
 
@@ -157,6 +177,8 @@ cdef void update_sums(
     cdef double factor
     cdef int64_t* sums = scratch.sums
     for i in range(begin, end):
+        if fresh and i + AHEAD < end:
+            prefetch_row(rows, key_identifier(keys[i + AHEAD]))
         label = key_identifier(keys[i])
         side = i >= n_left
         if not fresh and sides[label] == side:

@@ -234,11 +234,15 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             __builtin_prefetch(alpha + (size_t)next * XMR_LANES);
             __builtin_prefetch(p->rows + next);
             next = ws->order[s + AHEAD / 2];
+            const xmr_row *soon = p->rows + next;
+            const int32_t n_soon = is_far ? soon->n : 1;
             if (p->entries) {
-                __builtin_prefetch(p->entries + p->rows[next].start);
+                for (int32_t j = 0; j < n_soon; j += 8) __builtin_prefetch(p->entries + soon->start + j);
             } else {
-                __builtin_prefetch(p->indices + p->rows[next].start);
-                __builtin_prefetch(p->data + p->rows[next].start);
+                for (int32_t j = 0; j < n_soon; j += 16) {
+                    __builtin_prefetch(p->indices + soon->start + j);
+                    __builtin_prefetch(p->data + soon->start + j);
+                }
             }
             if (p->n_dense && p->rows[next].block >= 0) __builtin_prefetch(p->data + p->rows[next].block);
         }
