@@ -25,7 +25,7 @@ from sklearn_xmr._text_base import default_ranker
 from sklearn_xmr.metrics import precision_at_k
 from sklearn_xmr.utils._features import join_features
 
-HEADER = ["Model", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
+HEADER = ["Features", "Ranker", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
 
 
 class ReadyFeatures(BaseEstimator):
@@ -67,34 +67,65 @@ def precisions(Y, ranking):
     return [f"{100 * precision_at_k(Y, ranking, k=k):.2f}" for k in (1, 3, 5)]
 
 
-def run_linear(name, X_train, X_test, data, ranker, encoding=("-", 0.0)):
-    """The table row of a ranker on given features."""
-    start = time.perf_counter()
-    model = clone(ranker).set_params(random_state=0).fit(X_train, data["Y_train"])
-    fitted = time.perf_counter()
-    ranking = model.predict_topk(X_test, k=5)
-    seconds = time.perf_counter() - fitted + encoding[1]
-    cells = ["-", encoding[0], f"{fitted - start:.1f}", f"{seconds:.1f}"]
-    return [name, *precisions(data["Y_test"], ranking), *cells]
+def make_ranker(parameters):
+    """The default ranker of texts with other parameters; the average of several, if ``trees`` says so."""
+    parameters = {"trees": 1, **parameters}
+    n_trees = parameters.pop("trees")
+    ranker = default_ranker().set_params(**parameters)
+    return ranker if n_trees == 1 else XMREnsembleClassifier(ranker, n_estimators=n_trees)
 
 
-def run_frozen(data, ranker, common, weights):
-    """The rows of the encoder as it is: alone, and beside tf-idf in some weights."""
-    model = XRTransformerClassifier(vectorizer="drop", fine_tuning=None, random_state=0, **common)
+def name_of(parameters):
+    """What the table calls such a ranker."""
+    return ", ".join(f"{name}={value}" for name, value in parameters.items()) or "default"
+
+
+def run_linear(name, X_train, X_test, data, rankers, fine_tuning="-", encoding="-", encoding_test=0.0):
+    """The table rows of some rankers on given features."""
+    for ranker_name, ranker in rankers.items():
+        start = time.perf_counter()
+        model = clone(ranker).set_params(random_state=0).fit(X_train, data["Y_train"])
+        fitted = time.perf_counter()
+        ranking = model.predict_topk(X_test, k=5)
+        seconds = [f"{fitted - start:.1f}", f"{time.perf_counter() - fitted + encoding_test:.1f}"]
+        yield [name, ranker_name, *precisions(data["Y_test"], ranking), fine_tuning, encoding, *seconds]
+
+
+def run_encoder(name, model, data, rankers, weights, fine_tuning="-"):
+    """The rows of a fitted model's encoder: alone, and beside tf-idf in some weights."""
     embeddings, seconds = [], []
-    model.fit(data["texts_train"][:100], data["Y_train"][:100])  # loads the encoder
     for part in ("train", "test"):
         start = time.perf_counter()
         embeddings.append(model.transform(data[f"texts_{part}"]))
         seconds.append(time.perf_counter() - start)
-    encoding = (f"{seconds[0]:.1f}", seconds[1])
-    yield run_linear("frozen embeddings", *embeddings, data, ranker, encoding)
+    times = {"fine_tuning": fine_tuning, "encoding": f"{seconds[0]:.1f}", "encoding_test": seconds[1]}
+    yield from run_linear(f"{name} embeddings", *embeddings, data, rankers, **times)
     for weight in weights:
         joined = [
             join_features(data[f"X_{part}"], rows, weight)
             for part, rows in zip(("train", "test"), embeddings, strict=True)
         ]
-        yield run_linear(f"tf-idf + frozen, weight {weight:g}", *joined, data, ranker, encoding)
+        yield from run_linear(f"tf-idf + {weight:g} {name}", *joined, data, rankers, **times)
+
+
+def fit_frozen(data, common):
+    """A model that only loaded its encoder."""
+    model = XRTransformerClassifier(vectorizer="drop", fine_tuning=None, random_state=0, **common)
+    return model.fit(data["texts_train"][:100], data["Y_train"][:100])
+
+
+def fit_fine_tuned(data, **settings):
+    """A model, its seconds of fine-tuning, and a sentence on how its levels went."""
+    vectorizer = ReadyFeatures(data["X_train"], data["X_test"])
+    model = XRTransformerClassifier(vectorizer=vectorizer, random_state=0, verbose=True, **settings)
+    start = time.process_time()
+    model.fit(data["texts_train"], data["Y_train"])
+    levels = ", ".join(
+        f"{level['n_nodes']} nodes: {level['step']} steps, {level['seconds']:.0f} s"
+        for level in model.history_
+    )
+    levels += f"; the whole fit, encoding included: {time.process_time() - start:.0f} CPU s"
+    return model, f"{model.fit_seconds_['fine_tuning']:.1f}", levels
 
 
 def run_one(data, ranker, common):
@@ -104,22 +135,6 @@ def run_one(data, ranker, common):
     seconds = latencies(lambda text: model.predict_topk([text], k=5), data["texts_test"][:500])
     median, slow = 1000 * np.quantile(seconds, (0.5, 0.9))
     return f"one text: {median:.1f} ms (median), {slow:.1f} ms (nine of ten), {len(seconds)} texts"
-
-
-def run_fine_tuned(name, data, **settings):
-    """The table row of a setting, and how its levels went."""
-    vectorizer = ReadyFeatures(data["X_train"], data["X_test"])
-    model = XRTransformerClassifier(vectorizer=vectorizer, random_state=0, verbose=True, **settings)
-    model.fit(data["texts_train"], data["Y_train"])
-    start = time.perf_counter()
-    ranking = model.predict_topk(data["texts_test"], k=5)
-    seconds = [model.fit_seconds_[phase] for phase in ("fine_tuning", "encoding", "ranking")]
-    seconds.append(time.perf_counter() - start)
-    levels = ", ".join(
-        f"{level['n_nodes']} nodes: {level['step']} steps, {level['seconds']:.0f} s"
-        for level in model.history_
-    )
-    return [name, *precisions(data["Y_test"], ranking), *(f"{value:.1f}" for value in seconds)], levels
 
 
 def main():
@@ -133,12 +148,12 @@ def main():
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--rows", type=int, default=None, help="train on so many rows, drawn at random")
     parser.add_argument(
-        "--ranker", type=json.loads, default={},
-        help="parameters of the linear ranker other than those of XRTransformerClassifier's, JSON",
+        "--ranker", type=json.loads, action="append",
+        help="parameters of a linear ranker other than those of XRTransformerClassifier's, as JSON, {} for "
+        "none; the key trees averages so many; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--trees", type=int, default=1, help="linear rankers that are averaged")
     parser.add_argument(
-        "--weights", nargs="+", type=float, default=[0.5, 1.0], help="of frozen embeddings beside tf-idf"
+        "--weights", nargs="+", type=float, default=[0.7, 1.0], help="of embeddings beside tf-idf"
     )
     parser.add_argument(
         "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
@@ -164,30 +179,26 @@ def main():
         "precision": arguments.precision,
         "max_length": arguments.max_length,
     }
-    ranker = default_ranker().set_params(**arguments.ranker)
-    if arguments.trees > 1:
-        ranker = XMREnsembleClassifier(ranker, n_estimators=arguments.trees)
+    rankers = {name_of(parameters): make_ranker(parameters) for parameters in arguments.ranker or [{}]}
     rows, notes = [], []
 
-    def add(row, levels=""):
-        rows.append(row)
-        print(" | ".join(row), levels, flush=True)
-        if levels:
-            notes.append(f"{row[0]}: {levels}")
+    def add(new_rows):
+        for row in new_rows:
+            rows.append(row)
+            print(" | ".join(row), flush=True)
 
     if "linear" in arguments.runs:
         features = data["X_train"], data["X_test"]
-        add(run_linear("tf-idf, defaults", *features, data, XRLinearClassifier()))
-        add(run_linear("tf-idf", *features, data, ranker))
+        add(run_linear("tf-idf", *features, data, {"linear defaults": XRLinearClassifier(), **rankers}))
     if "frozen" in arguments.runs:
-        for row in run_frozen(data, ranker, common, arguments.weights):
-            add(row)
+        add(run_encoder("frozen", fit_frozen(data, common), data, rankers, arguments.weights))
     if "one" in arguments.runs:
-        notes.append(run_one(data, ranker, common))
+        notes.append(run_one(data, next(iter(rankers.values())), common))
     for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
         if mode in arguments.runs:
-            settings = {**common, "fine_tuning": mode, "ranker": ranker, **settings}
-            add(*run_fine_tuned(f"tf-idf + {mode}-resolution", data, **settings))
+            model, seconds, levels = fit_fine_tuned(data, **{**common, "fine_tuning": mode, **settings})
+            add(run_encoder(mode, model, data, rankers, arguments.weights, seconds))
+            notes.append(f"{mode}: {levels}")
     print(markdown_table(HEADER, rows), *notes, machine_line(describe_machine()), sep="\n\n")
 
 

@@ -437,9 +437,9 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
     def _check_query(self, X):
         # What the full checks would let pass as it is, recognised in a few microseconds: for a single row
         # they cost many times the search.
-        if hasattr(self, "_search") and not hasattr(self, "feature_names_in_"):
-            if is_clean_csr(X, self.n_features_in_):
-                return X
+        state = vars(self)
+        if "_search" in state and "feature_names_in_" not in state and is_clean_csr(X, self.n_features_in_):
+            return X
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
         return as_float32(X)
@@ -454,9 +454,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         return resolve_score_transform(self._score_transform(), n_levels, self.score_slope)
 
     def _beam_width(self, beam_width=None):
-        """Checked, and no wider than the tree: the kernel reserves room for the whole beam."""
-        width = check_positive_int(self.beam_width if beam_width is None else beam_width, "beam_width")
-        return min(width, max(self.tree_.n_nodes))
+        return check_positive_int(self.beam_width if beam_width is None else beam_width, "beam_width")
 
     def _reached_scores(self, X):
         """Scores of every label that the beam reaches, csr_array of shape (n_samples, n_labels)."""

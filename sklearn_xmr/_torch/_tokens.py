@@ -34,6 +34,26 @@ class TokenStore:
         """Tokens of each text, ndarray of shape (n_texts,)."""
         return np.diff(self.offsets)
 
+    def thin(self, rows, share, rng):
+        """Some texts without a random share of their tokens; the first and the last of a text stay.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        share : float
+            Probability that a token is left out.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        tokens : TokenStore
+            Of these texts, in this order.
+        """
+        ends = np.cumsum(self.lengths[rows])
+        kept = rng.random(ends[-1]) >= share
+        kept[ends - self.lengths[rows]] = kept[ends - 1] = True
+        return TokenStore(self._gather(rows)[kept], np.append(0, np.cumsum(kept)[ends - 1]))
+
     def pad(self, rows, pad_id, multiple=8):
         """Texts as tensors, padded on the right to the longest of them, rounded up to a multiple.
 
@@ -52,8 +72,12 @@ class TokenStore:
         width = -(-int(lengths.max()) // multiple) * multiple
         is_token = np.arange(width) < lengths[:, None]
         padded = np.full(is_token.shape, pad_id, dtype=np.int64)
-        padded[is_token] = np.concatenate([self.ids[self.offsets[i] : self.offsets[i + 1]] for i in rows])
+        padded[is_token] = self._gather(rows)
         return torch.from_numpy(padded), torch.from_numpy(is_token.astype(np.int64))
+
+    def _gather(self, rows):
+        """Token ids of some texts, one after the other."""
+        return np.concatenate([self.ids[self.offsets[i] : self.offsets[i + 1]] for i in rows])
 
 
 def tokenize(tokenizer, texts, max_length):

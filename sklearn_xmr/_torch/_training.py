@@ -10,6 +10,7 @@ import torch
 from sklearn_xmr._torch._distributed import ALONE
 from sklearn_xmr._torch._head import candidate_loss
 from sklearn_xmr._torch._tokens import batches_by_length
+from sklearn_xmr._torch._training_form import training_form
 
 MAX_GRADIENT_NORM = 1.0
 
@@ -28,6 +29,8 @@ class TrainingSettings:
     warmup_fraction: float
     weight_decay: float
     dropout: float
+    encoder_dropout: float | None
+    token_dropout: float
     evaluation_interval: int
     patience: int
     compile: bool
@@ -116,12 +119,15 @@ class LevelTraining:
         """Train to the end; `look(training)` is called every so many steps, and once at the end."""
         settings, model = self.settings, self.encoder.model
         forward = torch.compile(model, dynamic=True) if settings.compile else model
-        if settings.gradient_checkpointing:
-            _switch_checkpointing(model, "enable")
         devices = [self.encoder.device] if self.encoder.device.type == "cuda" else []
         window, start = [], time.perf_counter() - self.progress.seconds
-        with torch.random.fork_rng(devices):  # the user's random numbers stay as they were
-            model.train()
+        form = training_form(
+            self.encoder,
+            dropout=settings.encoder_dropout,
+            gradient_checkpointing=settings.gradient_checkpointing,
+            longest=int(self.tokens.lengths.max()),
+        )
+        with form, torch.random.fork_rng(devices):  # the user's random numbers stay as they were
             while self.progress.step < self.n_steps and not self.progress.is_stuck(settings.patience):
                 window.append(self._step(self.progress.step, forward))
                 self.progress.step += 1
@@ -133,11 +139,8 @@ class LevelTraining:
                     self.progress.seconds = time.perf_counter() - start
                     look(self)
                     model.train()
-        if settings.gradient_checkpointing:
-            _switch_checkpointing(model, "disable")
         if self.best is not None:
             self.load_weights(self.best)
-        model.eval()
 
     def _step(self, step, forward):
         # each process draws its own dropout and negatives; the 0 of the first is what numpy pads with
@@ -165,7 +168,10 @@ class LevelTraining:
         """Loss of each row."""
         candidates, targets = map(torch.from_numpy, self.candidates(rows, max_candidates, rng))
         candidates, targets = candidates.to(self.encoder.device), targets.to(self.encoder.device)
-        embeddings = self.encoder.pooled(self.tokens, rows, forward)
+        tokens, texts = self.tokens, rows
+        if self.encoder.model.training and self.settings.token_dropout:
+            tokens, texts = tokens.thin(rows, self.settings.token_dropout, rng), np.arange(rows.size)
+        embeddings = self.encoder.pooled(tokens, texts, forward)
         if self.encoder.model.training:
             embeddings = torch.nn.functional.dropout(embeddings, self.settings.dropout)
         return candidate_loss(
@@ -254,12 +260,6 @@ class LevelTraining:
             slots.setdefault(int(number), {})[slot] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self.progress = progress
-
-
-def _switch_checkpointing(model, switch):
-    """Enable or disable the recomputation of activations; transformers 5 has a new name for it."""
-    name = f"activation_checkpointing_{switch}"
-    getattr(model, name if hasattr(model, name) else f"gradient_checkpointing_{switch}")()
 
 
 def _named_below(tensors, prefix):

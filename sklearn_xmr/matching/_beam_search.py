@@ -30,6 +30,7 @@ class BeamSearch:
         if len(weights) > MAX_LEVELS:
             raise ValueError(f"A label tree may have at most {MAX_LEVELS} levels, got {len(weights)}.")
         self.tree = tree
+        self.widest = max(tree.n_nodes[: len(weights) + 1])
         reaches_labels = len(weights) == tree.n_levels and not report_slots
         self.max_copies = int(np.bincount(tree.slot_labels).max()) if reaches_labels else 1
         self.levels = [
@@ -46,7 +47,8 @@ class BeamSearch:
             Validated.
         k : int
         beam_width : int
-            Nodes kept per inner level.
+            Nodes kept per inner level; more than there are count as all of them, as the kernel reserves
+            room for the whole beam.
         transforms : list of tuple of (int, float)
             Kind and parameter of each level's score transform, see `resolve_score_transform`.
         mask : csr_array of shape (1, n_labels) or (n_samples, n_labels), default=None
@@ -70,8 +72,8 @@ class BeamSearch:
         scores = np.empty((n_samples, k), dtype=np.float32)
         n_threads = 1 if n_samples == 1 else effective_n_threads()
         beam_search_csr(
-            self.levels, transforms, masks, indptr, indices, data, beam_width, self.max_copies,
-            labels, scores, n_threads,
+            self.levels, transforms, masks, indptr, indices, data, min(beam_width, self.widest),
+            self.max_copies, labels, scores, n_threads,
         )  # fmt: skip
         return labels, scores
 

@@ -5,12 +5,8 @@ from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
 
-ctypedef fused integral:
-    int32_t
-    int64_t
 
-
-def is_clean(const integral[::1] indptr, const int32_t[::1] indices, const float[::1] data,
+def is_clean(const int32_t[::1] indptr, const int32_t[::1] indices, const float[::1] data,
              int64_t n_columns):
     """Whether pointers never fall, indices lie in [0, n_columns) and values are finite."""
     cdef int64_t i, n = indptr.shape[0], nnz = indices.shape[0]

@@ -108,13 +108,14 @@ def is_clean_csr(X, n_columns):
     Returns
     -------
     clean : bool
-        True for a float32 CSR matrix or array with int32 column indices, `n_columns` columns, at least one
-        row, contiguous arrays, nothing out of range and only finite values.
+        True for a float32 CSR matrix or array with int32 indices, `n_columns` columns, at least one row,
+        contiguous arrays, nothing out of range and only finite values.
     """
     return (
-        isinstance(X, sp.csr_matrix | sp.csr_array)
+        isinstance(X, (sp.csr_matrix, sp.csr_array))
         and X.data.dtype == np.float32
         and X.indices.dtype == np.int32
+        and X.indptr.dtype == np.int32
         and X.ndim == 2
         and X.shape[1] == n_columns
         and X.shape[0] > 0
@@ -153,7 +154,9 @@ def check_positive_int(value, name):
     ValueError
         If `value` is below 1.
     """
-    if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool_)):
+    if type(value) is not int and (  # first what takes no time to see
+        not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool_))
+    ):
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")

@@ -64,6 +64,8 @@ def train_by_plain_descent(processes):
     settings = TrainingSettings(
         loss="squared_hinge", weighted_loss=True, max_candidates=None, batch_size=33, accumulation_steps=2,
         learning_rate=0.1, head_learning_rate=None, warmup_fraction=0.0, weight_decay=0.1, dropout=0.0,
+        encoder_dropout=None,
+        token_dropout=0.0,
         evaluation_interval=1, patience=9, compile=False, gradient_checkpointing=False,
     )  # fmt: skip
 

@@ -27,23 +27,24 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     settings = '{"n_epochs": 40, "learning_rate": 3e-3, "batch_size": 16}'
     arguments = [str(tmp_path), "--encoder", str(folder), "--threads", "1", "--max-length", "16",
-                 "--precision", "float32", "--rows", "95", "--trees", "2", "--weights", "0.5", "1",
+                 "--precision", "float32", "--rows", "95", "--ranker", "{}",
+                 "--ranker", '{"trees": 2, "C": 2}', "--weights", "0.5",
                  "--runs", "linear", "frozen", "one", "single", "multi", "--single", settings]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
     import_module("benchmarks.transformer").main()
     output = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("one text: ") for line in output) == 1
     lines = [line.split(" | ") for line in output if line.startswith("| ")]
-    names = [line[0].removeprefix("| ") for line in lines]
-    assert names[2:] == [
-        "tf-idf, defaults",
-        "tf-idf",
-        "frozen embeddings",
-        "tf-idf + frozen, weight 0.5",
-        "tf-idf + frozen, weight 1",
-        "tf-idf + single-resolution",
-        "tf-idf + multi-resolution",
-    ]
-    precisions = dict(zip(names[2:], [float(line[1]) for line in lines[2:]], strict=True))
-    assert precisions["tf-idf"] < 50
-    assert precisions["tf-idf + single-resolution"] > 90
+    names = [(line[0].removeprefix("| "), line[1]) for line in lines[2:]]
+    features = ["tf-idf"]
+    for encoder in ("frozen", "single", "multi"):
+        features += [f"{encoder} embeddings", f"tf-idf + 0.5 {encoder}"]
+    rankers = ["default", "trees=2, C=2"]
+    assert names == [
+        ("tf-idf", "linear defaults"), *((name, ranker) for name in features for ranker in rankers),
+    ]  # fmt: skip
+    precisions = dict(zip(names, [float(line[2]) for line in lines[2:]], strict=True))
+    for ranker in rankers:
+        assert precisions["tf-idf", ranker] < 50
+        assert precisions["tf-idf + 0.5 single", ranker] > 90
+    assert sum("CPU s" in line for line in output) == 2

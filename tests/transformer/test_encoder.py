@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from sklearn_xmr._torch._encoder import TextEncoder
-from sklearn_xmr._torch._tokens import batches_by_length
+from sklearn_xmr._torch._tokens import TokenStore, batches_by_length
+from sklearn_xmr._torch._training_form import training_form
 
 TEXTS = ["ada beats bob", "ada", "cid beats dan beats eve beats fay beats gus", "", "xyz beats"]
 
@@ -136,9 +137,69 @@ def test_architectures(pair, name):
     for i, text in enumerate(TEXTS):  # padding changes nothing
         alone = encoder.embed(encoder.tokenize([text]))[0]
         np.testing.assert_allclose(found[i], alone, atol=1e-4)
-    encoder.model.train()
-    encoder.pooled(tokens, np.arange(3)).sum().backward()
+    with training_form(encoder, dropout=0.0, gradient_checkpointing=False, longest=7):
+        trained = [encoder.pooled(tokens, np.arange(5)) for _ in range(2)]
+    trained[0].sum().backward()
+    np.testing.assert_array_equal(trained[0].detach(), trained[1].detach())
+    np.testing.assert_allclose(trained[0].detach(), found, atol=1e-5)
     np.testing.assert_allclose(pickle.loads(pickle.dumps(encoder)).embed(tokens), found, atol=1e-6)
+
+
+def test_thin_texts():
+    rng = np.random.default_rng(0)
+    lengths = np.array([1, 2, 40, 3, 500])
+    tokens = TokenStore(np.arange(lengths.sum(), dtype=np.int32), np.append(0, np.cumsum(lengths)))
+    rows = np.array([4, 0, 2, 1])
+    thin = tokens.thin(rows, 0.3, rng)
+    assert thin.n_texts == 4
+    for i, row in enumerate(rows):
+        whole = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
+        part = thin.ids[thin.offsets[i] : thin.offsets[i + 1]]
+        assert np.all(np.isin(part, whole)) and np.all(np.diff(part) > 0)
+        assert part[0] == whole[0] and part[-1] == whole[-1]
+    assert 0.6 < thin.lengths[0] / 500 < 0.8
+    again = tokens.thin(rows, 0.3, rng)
+    assert again.lengths[0] != thin.lengths[0] or np.any(again.ids != thin.ids)
+    np.testing.assert_array_equal(tokens.thin(rows, 0.0, rng).ids, tokens._gather(rows))
+
+
+@pytest.mark.parametrize("dropout", [None, 0.5])
+def test_dropout_while_training_alone(pair, dropout):
+    encoder = load(pair)
+    tokens = encoder.tokenize(TEXTS)
+    before = {name: module.p for name, module in encoder.model.named_modules() if hasattr(module, "p")}
+    assert set(before.values()) == {0.1}
+    with training_form(encoder, dropout=dropout, gradient_checkpointing=False, longest=7):
+        assert encoder.model.training
+        inside = {name: encoder.model.get_submodule(name).p for name in before}
+        first, second = (encoder.pooled(tokens, np.arange(5)) for _ in range(2))
+    assert set(inside.values()) == {0.1 if dropout is None else dropout}
+    assert not torch.equal(first, second)
+    assert not encoder.model.training
+    assert {name: encoder.model.get_submodule(name).p for name in before} == before
+
+
+def test_form_is_left_when_training_fails(pair):
+    encoder = load(pair, precision="bfloat16")
+    with (
+        pytest.raises(RuntimeError, match="diverged"),
+        training_form(encoder, dropout=0.0, gradient_checkpointing=False, longest=7),
+    ):
+        raise RuntimeError("diverged")
+    assert not encoder.model.training
+    assert encoder.model.config._attn_implementation == "sdpa"
+    assert encoder.model.embeddings.dropout.p == 0.1
+
+
+@pytest.mark.parametrize(
+    ("precision", "longest", "expected"),
+    [("bfloat16", 256, "eager"), ("bfloat16", 257, "sdpa"), ("float32", 7, "sdpa")],
+)
+def test_attention_that_trains_fastest(pair, precision, longest, expected):
+    encoder = load(pair, precision=precision)
+    with training_form(encoder, dropout=0.0, gradient_checkpointing=False, longest=longest):
+        assert encoder.model.config._attn_implementation == expected
+    assert encoder.model.config._attn_implementation == "sdpa"
 
 
 def test_the_pair_is_copied_and_a_head_left_out(pair):
