@@ -29,7 +29,7 @@ def training_form(encoder, *, dropout, gradient_checkpointing, longest):
     attention = getattr(model.config, "_attn_implementation", None)
     is_eager = (
         attention == "sdpa"
-        and hasattr(model, "set_attn_implementation")  # transformers 4.52
+        and hasattr(model, "set_attn_implementation")  # older transformers have no such switch
         and encoder.device.type == "cpu"
         and encoder.precision == "bfloat16"
         and longest <= LONGEST_EAGER
@@ -59,7 +59,7 @@ def _dropout_numbers(model):
         (module, name): getattr(module, name)
         for module in model.modules()
         for name in (("p",) if isinstance(module, nn.Dropout) else DROPOUT_ATTRIBUTES)
-        if isinstance(getattr(module, name, None), float)
+        if type(getattr(module, name, None)) in (int, float)
     }
 
 
