@@ -49,9 +49,10 @@ class TokenStore:
         tokens : TokenStore
             Of these texts, in this order.
         """
-        ends = np.cumsum(self.lengths[rows])
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        ends = np.cumsum(lengths)
         kept = rng.random(ends[-1]) >= share
-        kept[ends - self.lengths[rows]] = kept[ends - 1] = True
+        kept[ends - lengths] = kept[ends - 1] = True
         return TokenStore(self._gather(rows)[kept], np.append(0, np.cumsum(kept)[ends - 1]))
 
     def pad(self, rows, pad_id, multiple=8):

@@ -86,13 +86,13 @@ def beam_width_curve(classifier, X, y, *, beam_widths=DEFAULT_WIDTHS, k=5, n_rep
     k, n_repeats = check_positive_int(k, "k"), check_positive_int(n_repeats, "n_repeats")
     y = check_label_matrix(y)
     classifier.predict_topk(X[:1], k=k)  # checks X, and starts threads
-    precision, seconds = np.empty(len(widths)), np.empty((n_repeats, len(widths)))
+    rankings, seconds = [None] * len(widths), np.empty((n_repeats, len(widths)))
     for repeat in range(n_repeats):  # widths in turn, so that a busy moment of the machine meets all
         for i, width in enumerate(widths):
             start = time.perf_counter()
-            ranked = classifier.predict_topk(X, k=k, beam_width=width)
+            rankings[i] = classifier.predict_topk(X, k=k, beam_width=width)
             seconds[repeat, i] = time.perf_counter() - start
-            precision[i] = precision_at_k(y, ranked, k=k)
+    precision = np.array([precision_at_k(y, ranked, k=k) for ranked in rankings])
     return BeamWidthCurve(np.array(widths), precision, np.median(seconds, axis=0) / y.shape[0])
 
 
