@@ -3,12 +3,12 @@
     python -m benchmarks.transformer DATA_FOLDER --encoder PATH [--runs linear frozen one single multi] ...
 
 DATA_FOLDER holds ``train.txt.gz`` and ``test.txt.gz`` (or ``train.head.txt.gz`` and ``test.head.txt.gz``),
-one text a line, with ``X_train.npz`` and ``X_test.npz`` (tf-idf), ``Y_train.npz`` and ``Y_test.npz``.
+one text a line, with ``X_train.npz`` and ``X_test.npz`` (tf-idf), ``Y_train.npz`` and ``Y_test.npz``;
+``--label-names`` reads ``labels.txt`` as well.
 Prints a Markdown table.
 """
 
 import argparse
-import gzip
 import json
 import time
 from pathlib import Path
@@ -20,8 +20,14 @@ from sklearn.base import BaseEstimator, clone
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.measure import latencies
 from benchmarks.tables import markdown_table
-from sklearn_xmr import XMREnsembleClassifier, XRLinearClassifier, XRTransformerClassifier
-from sklearn_xmr._text_base import default_ranker
+from benchmarks.texts import add_name_rows, fit_vectorizer, read_label_names, read_texts
+from sklearn_xmr import (
+    HierarchicalKMeans,
+    XMREnsembleClassifier,
+    XRLinearClassifier,
+    XRTransformerClassifier,
+)
+from sklearn_xmr._text_base import PRELIMINARY_MAX_LEAF_SIZE, default_ranker
 from sklearn_xmr.metrics import precision_at_k
 from sklearn_xmr.utils._features import join_features
 
@@ -55,11 +61,16 @@ class ReadyFeatures(BaseEstimator):
         return self
 
 
-def read_texts(folder, part):
-    """Lines of a part, whole texts if they are there, else their heads."""
-    whole, head = folder / f"{part}.txt.gz", folder / f"{part}.head.txt.gz"
-    with gzip.open(whole if whole.exists() else head, "rt", encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file]
+def add_label_names(data, names):
+    """Each label's name becomes one more training text, with that label.
+
+    Needs the whole texts: the words behind the columns of X are found by fitting the vectorizer anew.
+    """
+    vectorizer, X = fit_vectorizer(data["texts_train"])
+    if abs(X - data["X_train"]).max() > 1e-6:
+        raise ValueError("X_train is not the tf-idf of the training texts.")
+    data["texts_train"] = data["texts_train"] + names
+    data["X_train"], data["Y_train"] = add_name_rows(X, data["Y_train"], vectorizer.transform(names))
 
 
 def precisions(Y, ranking):
@@ -114,8 +125,10 @@ def fit_frozen(data, common):
     return model.fit(data["texts_train"][:100], data["Y_train"][:100])
 
 
-def fit_fine_tuned(data, **settings):
+def fit_fine_tuned(data, *, branching_factor=None, **settings):
     """A model, its seconds of fine-tuning, and a sentence on how its levels went."""
+    if branching_factor is not None:
+        settings["preliminary_indexer"] = HierarchicalKMeans(branching_factor, PRELIMINARY_MAX_LEAF_SIZE)
     vectorizer = ReadyFeatures(data["X_train"], data["X_test"])
     model = XRTransformerClassifier(vectorizer=vectorizer, random_state=0, verbose=True, **settings)
     start = time.process_time()
@@ -148,6 +161,9 @@ def main():
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--rows", type=int, default=None, help="train on so many rows, drawn at random")
     parser.add_argument(
+        "--label-names", action="store_true", help="train on the names of the labels, too (labels.txt)"
+    )
+    parser.add_argument(
         "--ranker", type=json.loads, action="append",
         help="parameters of a linear ranker other than those of XRTransformerClassifier's, as JSON, {} for "
         "none; the key trees averages so many; may be given several times",
@@ -159,8 +175,9 @@ def main():
         "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
     )
     parser.add_argument(
-        "--multi", type=json.loads, default={}, help="parameters of the multi-resolution run, JSON"
-    )
+        "--multi", type=json.loads, default={},
+        help="the same for multi-resolution; branching_factor is that of the preliminary tree",
+    )  # fmt: skip
     arguments = parser.parse_args()
 
     import torch
@@ -169,6 +186,8 @@ def main():
     data = {f"texts_{part}": read_texts(arguments.data, part) for part in ("train", "test")}
     for name in ("X_train", "X_test", "Y_train", "Y_test"):
         data[name] = sp.csr_array(sp.load_npz(arguments.data / f"{name}.npz"))
+    if arguments.label_names:
+        add_label_names(data, read_label_names(arguments.data))
     if arguments.rows is not None:
         n_rows = len(data["texts_train"])
         chosen = np.sort(np.random.default_rng(0).choice(n_rows, arguments.rows, replace=False))

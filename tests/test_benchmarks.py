@@ -1,6 +1,7 @@
 """The benchmarks run, and their ratios and tables are right. Timing decides nothing here."""
 
 import csv
+import gzip
 import json
 import subprocess
 import sys
@@ -472,3 +473,38 @@ def test_recipes_leave_out_what_is_not_installed(data_folder, monkeypatch):
     said = []
     assert recipes.run(data_folder, only=["libpecos, tfn+man"], say=said.append) == []
     assert said == ["libpecos, tfn+man: left out, not there"]
+
+
+# ---------------------------------------------------------------- names of labels
+
+
+def test_name_rows_carry_their_label():
+    texts = import_module("benchmarks.texts")
+    X, Y = sp.csr_array([[1.0, 0.0], [0.5, 0.5]]), sp.csr_array([[0, 1, 0], [1, 1, 0]])
+    X_names = sp.csr_array([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    X_all, Y_all = texts.add_name_rows(X, Y, X_names)
+    np.testing.assert_array_equal(X_all.toarray(), np.vstack([X.toarray(), X_names.toarray()]))
+    np.testing.assert_array_equal(Y_all.toarray(), np.vstack([Y.toarray(), np.eye(3)]))
+
+
+def test_label_names_table(tmp_path):
+    """Words that say nothing in the training texts are learnt from the names."""
+    rng = np.random.default_rng(0)
+    Y = np.eye(20, dtype=np.int64)[rng.integers(0, 20, 240)]
+    words = [f"word{label}" for label in range(20)]
+    for part, rows in (("train", range(160)), ("test", range(160, 240))):
+        with gzip.open(tmp_path / f"{part}.txt.gz", "wt", encoding="utf-8") as file:
+            for row in rows:
+                known = rng.choice(words) if part == "train" else words[Y[row].argmax()]
+                file.write(f"common {known}\n")
+        sp.save_npz(tmp_path / f"Y_{part}.npz", sp.csr_matrix(Y[rows]))
+    (tmp_path / "labels.txt").write_text("\n".join(words), encoding="utf-8")
+    label_names = import_module("benchmarks.label_names")
+    said = []
+    lines = label_names.run(tmp_path, say=said.append)
+    assert [tuple(line[:2]) for line in lines] == [
+        (name, names) for name in label_names.RECIPES for names in ("no", "yes")
+    ]
+    assert len(said) == len(lines) and all(len(line) == len(label_names.HEADER) for line in lines)
+    without, with_names = (float(line[label_names.HEADER.index("P@1")]) for line in lines[:2])
+    assert with_names > 2 * without > 0

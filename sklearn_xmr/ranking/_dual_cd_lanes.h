@@ -16,7 +16,8 @@
 #define NV ((int)(XMR_LANES * sizeof(REAL) / VBYTES))
 #define PER_V ((int)(VBYTES / sizeof(REAL)))
 #define AHEAD 8
-/* Weights that do not fit into the second level cache are asked for one row ahead. A long row has enough of
+/* Weights that do not fit into the second level cache are asked for one row ahead, in three portions between
+ * the steps of a row: a core takes few requests at a time, and waits beyond that. A long row has enough of
  * them under way by itself. */
 #define FAR_BYTES ((size_t)1 << 20)
 #define SHORT_ROW 64
@@ -144,14 +145,14 @@ INLINE void FN(axpy)(const xmr_problem *p, REAL *W, const xmr_row *row, const V 
     }
 }
 
-/* Fetch the weights of a row's features. */
-INLINE void FN(prefetch)(const xmr_problem *p, const REAL *W, const xmr_row *row) {
+/* Fetch the weights of a row's features from `first` to `last`. */
+INLINE void FN(prefetch)(const xmr_problem *p, const REAL *W, const xmr_row *row, int32_t first, int32_t last) {
     if (p->entries) {
         const xmr_entry *x = p->entries + row->start;
-        for (int32_t j = 0; j < row->n; j++) __builtin_prefetch(W + GATHERED_OFFSET(j));
+        for (int32_t j = first; j < last; j++) __builtin_prefetch(W + GATHERED_OFFSET(j));
     } else {
         const int32_t *x_features = p->indices + row->start;
-        for (int32_t j = 0; j < row->n; j++) __builtin_prefetch(W + DIRECT_OFFSET(j));
+        for (int32_t j = first; j < last; j++) __builtin_prefetch(W + DIRECT_OFFSET(j));
     }
 }
 
@@ -246,8 +247,9 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             }
             if (p->n_dense && p->rows[next].block >= 0) __builtin_prefetch(p->data + p->rows[next].block);
         }
-        if (is_far && s + 1 < n_active && p->rows[ws->order[s + 1]].n <= SHORT_ROW)
-            FN(prefetch)(p, W, p->rows + ws->order[s + 1]);
+        const xmr_row *following = p->rows + ws->order[is_far && s + 1 < n_active ? s + 1 : s];
+        const int32_t n_following = is_far && following->n <= SHORT_ROW ? following->n : 0;
+        FN(prefetch)(p, W, following, 0, n_following / 3);
         V *a = (V *)(alpha + (size_t)r * XMR_LANES);
         M active[NV], some = {0};
         EACH(v) {
@@ -271,6 +273,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
             diagonal[v] = FN(splat)(d_neg * inv_cost);
         }
         FN(dot)(p, W, row, z);
+        FN(prefetch)(p, W, following, n_following / 3, 2 * n_following / 3);
         unsigned positive = ws->positive[r];
         if (positive) { /* most rows are positive for none of the lanes */
             M pos[NV];
@@ -287,6 +290,7 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
                 diagonal[v] = FN(select)(pos[v], FN(splat)(d_pos * inv_cost), diagonal[v]);
             }
         }
+        FN(prefetch)(p, W, following, 2 * n_following / 3, n_following);
         some = (M){0};
         EACH(v) {
             V av = a[v];

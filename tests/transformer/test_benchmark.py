@@ -48,3 +48,21 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
         assert precisions["tf-idf", ranker] < 50
         assert precisions["tf-idf + 0.5 single", ranker] > 90
     assert sum("CPU s" in line for line in output) == 2
+
+
+def test_label_names_become_training_texts(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    fit_vectorizer = import_module("benchmarks.texts").fit_vectorizer
+    add_label_names = import_module("benchmarks.transformer").add_label_names
+    texts = ["red house", "blue house", "red boat"]
+    vectorizer, X = fit_vectorizer(texts)
+    Y = sp.csr_array(np.array([[1, 0], [0, 1], [1, 0]]))
+    data = {"texts_train": texts, "X_train": X, "Y_train": Y}
+    add_label_names(data, ["red things", "blue things"])
+    assert data["texts_train"] == [*texts, "red things", "blue things"]
+    np.testing.assert_array_equal(
+        data["X_train"].toarray()[3:], vectorizer.transform(["red", "blue"]).toarray()
+    )
+    np.testing.assert_array_equal(data["Y_train"].toarray()[3:], np.eye(2))
+    with pytest.raises(ValueError, match="X_train is not the tf-idf of the training texts"):
+        add_label_names({**data, "texts_train": texts, "X_train": 2 * X}, ["red", "blue"])

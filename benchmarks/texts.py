@@ -1,0 +1,31 @@
+"""Texts and label names of a data folder."""
+
+import gzip
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+
+def read_texts(folder, part):
+    """Lines of a part, whole texts if they are there, else their heads."""
+    whole, head = folder / f"{part}.txt.gz", folder / f"{part}.head.txt.gz"
+    with gzip.open(whole if whole.exists() else head, "rt", encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file]
+
+
+def read_label_names(folder):
+    """Name of each label."""
+    return (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+
+
+def fit_vectorizer(texts):
+    """A vectorizer fitted to training texts, and their features."""
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
+    return vectorizer, sp.csr_array(vectorizer.fit_transform(texts))
+
+
+def add_name_rows(X, Y, X_names):
+    """X and Y with one more row for each label: the features of its name, and that label."""
+    names = sp.eye_array(Y.shape[1], dtype=Y.dtype)
+    return sp.csr_array(sp.vstack([X, X_names])), sp.csr_array(sp.vstack([Y, names]))
