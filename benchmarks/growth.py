@@ -15,7 +15,7 @@ from benchmarks.machine import ROOT, describe_machine, machine_line
 from benchmarks.measure import Timed, disk_mb, latencies, set_threads
 from benchmarks.tables import markdown_table, rst_table, rst_title
 
-#: Measure, heading, digits. All are of one process that ran this size alone.
+#: Measure, heading, digits. All are medians over processes that ran this size alone.
 COLUMNS = {
     "n_labels": ("labels = rows", 0),
     "fit_seconds": ("fit, s", 2),
@@ -40,7 +40,7 @@ def parse_arguments(argv=None):
     parser.add_argument("--nnz-per-row", type=float, default=40.0)
     parser.add_argument("--queries", type=int, default=5_000, help="test rows, the same for all sizes")
     parser.add_argument(
-        "--repeat", type=int, default=3, help="fits of each size, of which the median counts"
+        "--repeat", type=int, default=3, help="rounds over all sizes, of which the median counts"
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="folder of the results")
@@ -67,12 +67,8 @@ def measure(n_labels, arguments):
     X_test, Y_test, X, Y = X[n_labels:], Y[n_labels:], X[:n_labels], Y[:n_labels]
     small = make_xmc_classification(200, 50, 20, random_state=0)
     XRLinearClassifier(random_state=0).fit(*small)  # loads libraries and starts threads
-    fits, model = [], None
-    for _ in range(arguments.repeat):
-        del model
-        with Timed() as fitting:
-            model = XRLinearClassifier(random_state=0).fit(X, Y)
-        fits.append(fitting)
+    with Timed() as fitting:
+        model = XRLinearClassifier(random_state=0).fit(X, Y)
     runs = []
     for _ in range(4):  # the first one warms up
         with Timed() as run:
@@ -86,16 +82,22 @@ def measure(n_labels, arguments):
     arrays = [array for matrix in (X, Y) for array in (matrix.data, matrix.indices, matrix.indptr)]
     return {
         "n_labels": n_labels,
-        "fit_seconds": median(fit.seconds for fit in fits),
-        "fit_cpu_seconds": median(fit.cpu_seconds for fit in fits),
-        "fit_peak_mb": fits[0].peak_mb,
-        "fit_others_cores": max(fit.others_cores or 0.0 for fit in fits),
+        "fit_seconds": fitting.seconds,
+        "fit_cpu_seconds": fitting.cpu_seconds,
+        "fit_peak_mb": fitting.peak_mb,
+        "fit_others_cores": fitting.others_cores or 0.0,
         "input_mb": sum(array.nbytes for array in arrays) / 1e6,
         "model_disk_mb": model_disk_mb,
         "batch_us": median(runs[1:]) / arguments.queries * 1e6,
         "single_p50_us": median(single) * 1e6,
         "P@1": 100 * precision_at_k(Y_test, ranked, k=1),
     }
+
+
+def medians(runs):
+    """What runs of one size say together; None where one has no figure."""
+    values = {key: [run[key] for run in runs] for key in runs[0]}
+    return {key: None if None in found else median(found) for key, found in values.items()}
 
 
 def growth(results, key):
@@ -165,20 +167,25 @@ def write_plot(results, path):
 
 
 def main(argv=None):
-    """Measure every size in a process of its own."""
+    """Measure every size, in a process of its own each time."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = parse_arguments(argv)
     if arguments.only:
         set_threads(arguments.threads)
         print(json.dumps(measure(arguments.only, arguments)))
         return
-    results, n_labels = [], arguments.start
+    runs, n_labels = {}, arguments.start
     while n_labels <= arguments.max_labels:
-        child = [sys.executable, "-m", "benchmarks.growth", *argv, "--only", str(n_labels)]
-        done = subprocess.run(child, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True)
-        results.append(json.loads(done.stdout))
-        print(done.stdout.strip(), file=sys.stderr)
+        runs[n_labels] = []
         n_labels *= 2
+    # sizes take turns, so that a busy moment of the machine meets all of them
+    for _ in range(arguments.repeat):
+        for n_labels, found in runs.items():
+            child = [sys.executable, "-m", "benchmarks.growth", *argv, "--only", str(n_labels)]
+            done = subprocess.run(child, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True)
+            found.append(json.loads(done.stdout))
+            print(done.stdout.strip(), file=sys.stderr)
+    results = [medians(found) for found in runs.values()]
     settings = {name: value for name, value in vars(arguments).items() if name not in ("out", "only")}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     command = shlex.join(["python", "-m", "benchmarks.growth", *words])

@@ -316,7 +316,7 @@ def test_growth(tmp_path):
         "--queries",
         "50",
         "--repeat",
-        "1",
+        "2",
     ]
     growth.main([*sizes, "--threads", "1", "--out", str(tmp_path)])
     results = json.loads((tmp_path / "growth.json").read_text())["results"]
@@ -326,6 +326,8 @@ def test_growth(tmp_path):
     assert f"(x{factor:.2f})" in (tmp_path / "growth.md").read_text()
     with open(tmp_path / "growth.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
+    runs = [{"a": 5, "b": None}, {"a": 1, "b": 2}, {"a": 3, "b": 4}]
+    assert growth.medians(runs) == {"a": 3, "b": None}
     assert growth.growth([{"a": 0}, {"a": 1}, {"a": 3}, {"a": None}], "a") == [None, 3.0, None]
 
 
