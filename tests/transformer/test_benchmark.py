@@ -66,3 +66,26 @@ def test_label_names_become_training_texts(monkeypatch):
     np.testing.assert_array_equal(data["Y_train"].toarray()[3:], np.eye(2))
     with pytest.raises(ValueError, match="X_train is not the tf-idf of the training texts"):
         add_label_names({**data, "texts_train": texts, "X_train": 2 * X}, ["red", "blue"])
+
+
+def test_branching_factor_shapes_the_preliminary_tree(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    benchmark = import_module("benchmarks.transformer")
+    made = []
+
+    class Recorded:
+        history_, fit_seconds_ = (), {"fine_tuning": 1.0}
+
+        def __init__(self, **parameters):
+            made.append(parameters)
+
+        def fit(self, texts, Y):
+            return self
+
+    monkeypatch.setattr(benchmark, "XRTransformerClassifier", Recorded)
+    data = dict.fromkeys(("texts_train", "X_train", "X_test", "Y_train"))
+    benchmark.fit_fine_tuned(data, branching_factor=4, n_epochs=2)
+    benchmark.fit_fine_tuned(data)
+    assert made[0]["preliminary_indexer"].branching_factor == 4
+    assert made[0]["n_epochs"] == 2 and "branching_factor" not in made[0]
+    assert "preliminary_indexer" not in made[1]
