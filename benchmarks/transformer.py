@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import ParameterGrid
 
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.measure import latencies
@@ -102,8 +103,12 @@ def run_linear(name, X_train, X_test, data, rankers, fine_tuning="-", encoding="
         yield [name, ranker_name, *precisions(data["Y_test"], ranking), fine_tuning, encoding, *seconds]
 
 
-def run_encoder(name, model, data, rankers, weights, fine_tuning="-"):
-    """The rows of a fitted model's encoder: alone, and beside tf-idf in some weights."""
+def run_encoder(name, model, data, rankers, weights, fine_tuning="-", grid=None):
+    """The rows of a fitted model's encoder: alone, and beside tf-idf in some weights.
+
+    With a grid, and texts held out from the encoder, also the best ranker of the grid, with tf-idf and with
+    both.
+    """
     embeddings, seconds = [], []
     for part in ("train", "test"):
         start = time.perf_counter()
@@ -111,12 +116,40 @@ def run_encoder(name, model, data, rankers, weights, fine_tuning="-"):
         seconds.append(time.perf_counter() - start)
     times = {"fine_tuning": fine_tuning, "encoding": f"{seconds[0]:.1f}", "encoding_test": seconds[1]}
     yield from run_linear(f"{name} embeddings", *embeddings, data, rankers, **times)
+    joined = {}
     for weight in weights:
-        joined = [
+        joined[f"tf-idf + {weight:g} {name}"] = [
             join_features(data[f"X_{part}"], rows, weight)
             for part, rows in zip(("train", "test"), embeddings, strict=True)
         ]
-        yield from run_linear(f"tf-idf + {weight:g} {name}", *joined, data, rankers, **times)
+    for title, features in joined.items():
+        yield from run_linear(title, *features, data, rankers, **times)
+    held_out = model.validation_indices_
+    if grid is not None and held_out.size:
+        tf_idf = {"tf-idf": [data["X_train"], data["X_test"]]}
+        yield from run_best(tf_idf, data, grid, held_out)
+        yield from run_best(joined, data, grid, held_out, **times)
+
+
+def run_best(features, data, grid, held_out, **times):
+    """The row of the features and ranker with the best P@5 on texts that the encoder did not learn from.
+
+    It then learns from all. The seconds of the choice are a part of its name. Names of labels, which come
+    after the texts, do not count.
+    """
+    start = time.process_time()
+    Y = data["Y_train"]
+    learnt = np.setdiff1d(np.arange(Y.shape[0]), held_out)
+    held_out = held_out[held_out < data["n_texts"]]
+    found = {}
+    for title, (X, _) in features.items():
+        for parameters in ParameterGrid(grid):
+            ranker = make_ranker(parameters).set_params(random_state=0).fit(X[learnt], Y[learnt])
+            ranking = ranker.predict_topk(X[held_out], k=5)
+            found[title, name_of(parameters)] = precision_at_k(Y[held_out], ranking, k=5), parameters
+    (title, name), (_, parameters) = max(found.items(), key=lambda item: item[1][0])
+    name = f"best on {held_out.size} texts ({time.process_time() - start:.0f} CPU s): {name}"
+    yield from run_linear(title, *features[title], data, {name: make_ranker(parameters)}, **times)
 
 
 def fit_frozen(data, common):
@@ -169,6 +202,11 @@ def main():
         "none; the key trees averages so many; may be given several times",
     )  # fmt: skip
     parser.add_argument(
+        "--grid", type=json.loads,
+        help="lists of parameters of a ranker, as JSON: the best by P@5 on the texts that a "
+        "validation_fraction in --single or --multi keeps from the encoder",
+    )  # fmt: skip
+    parser.add_argument(
         "--weights", nargs="+", type=float, default=[0.7, 1.0], help="of embeddings beside tf-idf"
     )
     parser.add_argument(
@@ -186,12 +224,14 @@ def main():
     data = {f"texts_{part}": read_texts(arguments.data, part) for part in ("train", "test")}
     for name in ("X_train", "X_test", "Y_train", "Y_test"):
         data[name] = sp.csr_array(sp.load_npz(arguments.data / f"{name}.npz"))
+    data["n_texts"] = len(data["texts_train"])
     if arguments.label_names:
         add_label_names(data, read_label_names(arguments.data))
     if arguments.rows is not None:
         n_rows = len(data["texts_train"])
         chosen = np.sort(np.random.default_rng(0).choice(n_rows, arguments.rows, replace=False))
         data["texts_train"] = [data["texts_train"][i] for i in chosen]
+        data["n_texts"] = np.count_nonzero(chosen < data["n_texts"])
         data["X_train"], data["Y_train"] = data["X_train"][chosen], data["Y_train"][chosen]
     common = {
         "encoder": arguments.encoder,
@@ -216,7 +256,7 @@ def main():
     for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
         if mode in arguments.runs:
             model, seconds, levels = fit_fine_tuned(data, **{**common, "fine_tuning": mode, **settings})
-            add(run_encoder(mode, model, data, rankers, arguments.weights, seconds))
+            add(run_encoder(mode, model, data, rankers, arguments.weights, seconds, arguments.grid))
             notes.append(f"{mode}: {levels}")
     print(markdown_table(HEADER, rows), *notes, machine_line(describe_machine()), sep="\n\n")
 

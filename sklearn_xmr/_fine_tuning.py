@@ -4,7 +4,7 @@ Zhang et al., "Fast Multi-Resolution Transformer Fine-tuning for Extreme Multi-l
 NeurIPS 2021. Imported where it is used, because it needs torch.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 
 import numpy as np
@@ -57,6 +57,7 @@ class Curriculum:
                 "row(s) for training."
             )
         self.validation_rows, self.rows = np.split(order, [n_validation])
+        self.learnt = np.sort(self.rows)  # in the order of the texts, for the linear models
 
     def run(self, log, checkpoint=None, saved=None):
         """Train level by level.
@@ -127,11 +128,11 @@ class Curriculum:
             return random_weights(int(problem.child_ptr[-1]), self.encoder.n_dims, rng)
         if bootstrap == "inherit":
             return inherited_weights(problem.child_ptr, *previous.head.arrays())
-        embeddings = previous.embeddings
+        embeddings, learnt = previous.embeddings, self.learnt
         return self.processes.on_first(
             lambda: solved_weights(
-                problem,
-                embeddings,
+                replace(problem, positives=problem.positives[learnt], rows=problem.rows[learnt]),
+                embeddings[learnt],
                 is_weighted=bootstrap == "weighted_linear",
                 seed=int(rng.integers(2**31)),
             )
@@ -187,7 +188,7 @@ class TrainedLevel:
         k = min(outer.params.n_matched, n_nodes)
         features = join_features(outer.X, embeddings, outer.params.embedding_weight)
         matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
-        matcher.fit(features, pattern_of(outer.counts[self.level]))
+        matcher.fit(features[outer.learnt], pattern_of(outer.counts[self.level])[outer.learnt])
         return matcher.predict_topk(features, k)[0]
 
 

@@ -97,9 +97,11 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         processes.check_same(lambda: (tokens, Y, encoder.arrays()))
         log("%d texts, %.0f tokens each", len(texts), tokens.lengths.mean())
         clock.end("features")
-        history, checkpoint = [], None
+        history, checkpoint, held_out = [], None, np.empty(0, dtype=np.int64)
         if self.fine_tuning is not None:
-            history, checkpoint = self._fine_tune(encoder, tokens, features, Y, seed, log, processes)
+            history, checkpoint, held_out = self._fine_tune(
+                encoder, tokens, features, Y, seed, log, processes
+            )
         clock.end("fine_tuning")
         embeddings = processes.embed(encoder, tokens)
         clock.end("encoding")
@@ -115,6 +117,7 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         self.vectorizer_ = vectorizer
         self.ranker_ = ranker
         self.history_ = history
+        self.validation_indices_ = held_out
         self.fit_seconds_ = clock.seconds
         return self
 
@@ -133,7 +136,7 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         return vectorizer, as_float32(sp.csr_array(features))
 
     def _fine_tune(self, encoder, tokens, features, Y, seed, log, processes):
-        """Train the encoder in place; returns the history and the checkpoint, if one is kept."""
+        """Train the encoder in place; returns history, checkpoint (None if not kept), held-out rows."""
         from sklearn_xmr._fine_tuning import Curriculum
         from sklearn_xmr._torch._training import TrainingSettings
 
@@ -153,7 +156,8 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
             Z = sp.csr_array(normalize(processes.embed(encoder, tokens)))
         tree = processes.on_first(lambda: self._preliminary_tree(Z, Y, seed))
         curriculum = Curriculum(encoder, tokens, features, Y, tree, self, settings, seed, processes)
-        return curriculum.run(log, checkpoint, saved), checkpoint
+        history = curriculum.run(log, checkpoint, saved)
+        return history, checkpoint, np.sort(curriculum.validation_rows)
 
     def _open_checkpoint(self, settings, *data):
         """The checkpoint of this fit, and what an interrupted one left there, if anything."""

@@ -125,6 +125,9 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
     history_ : list of dict
         For each level of the fine-tuning: ``n_nodes``, ``step``, ``losses``, ``validation_losses``,
         ``seconds``.
+    validation_indices_ : ndarray of int
+        Rows that the encoder did not learn from, ascending; the ranker did. Empty without
+        `validation_fraction`.
     fit_seconds_ : dict of str to float
         Seconds of each phase of fit: ``"features"``, ``"fine_tuning"`` (with the embeddings that its levels
         need), ``"encoding"`` and ``"ranking"``.

@@ -1,6 +1,7 @@
 """The benchmark of encoders runs, on a toy."""
 
 import gzip
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +27,12 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
         sp.save_npz(tmp_path / f"Y_{part}.npz", Y[rows])
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     settings = '{"n_epochs": 40, "learning_rate": 3e-3, "batch_size": 16}'
+    grid = '{"C": [1e-6, 1], "trees": [2]}'
     arguments = [str(tmp_path), "--encoder", str(folder), "--threads", "1", "--max-length", "16",
                  "--precision", "float32", "--rows", "95", "--ranker", "{}",
                  "--ranker", '{"trees": 2, "C": 2}', "--weights", "0.5",
-                 "--runs", "linear", "frozen", "one", "single", "multi", "--single", settings]  # fmt: skip
+                 "--runs", "linear", "frozen", "one", "single", "multi", "--single", settings,
+                 "--multi", '{"validation_fraction": 0.1}', "--grid", grid]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
     import_module("benchmarks.transformer").main()
     output = capsys.readouterr().out.splitlines()
@@ -40,14 +43,17 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
     for encoder in ("frozen", "single", "multi"):
         features += [f"{encoder} embeddings", f"tf-idf + 0.5 {encoder}"]
     rankers = ["default", "trees=2, C=2"]
+    best = [names.pop(), names.pop()]
     assert names == [
         ("tf-idf", "linear defaults"), *((name, ranker) for name in features for ranker in rankers),
     ]  # fmt: skip
-    precisions = dict(zip(names, [float(line[2]) for line in lines[2:]], strict=True))
+    assert [name for name, _ in best] == ["tf-idf + 0.5 multi", "tf-idf"]
+    assert all(re.fullmatch(r"best on 10 texts \(\d+ CPU s\): C=1, trees=2", ranker) for _, ranker in best)
+    precisions = dict(zip(names, [float(line[2]) for line in lines[2:-2]], strict=True))
     for ranker in rankers:
         assert precisions["tf-idf", ranker] < 50
         assert precisions["tf-idf + 0.5 single", ranker] > 90
-    assert sum("CPU s" in line for line in output) == 2
+    assert sum("encoding included" in line for line in output) == 2
 
 
 def test_label_names_become_training_texts(monkeypatch):

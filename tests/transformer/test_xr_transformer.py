@@ -226,6 +226,31 @@ def test_verbose_logs(pair, task, caplog):
     assert "ranking" in text
 
 
+@pytest.mark.parametrize("fine_tuning", ["multi", "single"])
+def test_encoder_learns_nothing_from_validation_rows(pair, task, fine_tuning):
+    tree = LabelTree.from_paths([(i // 3,) for i in range(12)])  # the labels of all rows would shape one
+    settings = {"fine_tuning": fine_tuning, "preliminary_indexer": tree, "validation_fraction": 0.2}
+    model = fit(pair, task, **settings)
+    held_out = model.validation_indices_
+    assert np.array_equal(held_out, np.unique(held_out))
+    assert held_out.size == 20
+    assert 0 <= held_out[0] and held_out[-1] < 100
+
+    def weights(rows):
+        winners = task.winners[task.train].copy()
+        winners[rows] = np.roll(winners[rows], 1)
+        return make(pair, **settings).fit(task.texts[task.train], winners).encoder_.arrays()
+
+    before, same, other = model.encoder_.arrays(), weights(held_out), weights(np.arange(20))
+    assert all(np.array_equal(before[name], same[name]) for name in before)
+    assert not all(np.array_equal(before[name], other[name]) for name in before)
+
+
+@pytest.mark.parametrize("changes", [{"fine_tuning": None}, {}])
+def test_no_validation_rows(pair, task, changes):
+    assert fit(pair, task, **changes).validation_indices_.size == 0
+
+
 def test_fitted_attributes_are_documented(pair, task):
     model = fit(pair, task, fine_tuning=None)
     documented = {entry.name for entry in ClassDoc(type(model))["Attributes"]}
