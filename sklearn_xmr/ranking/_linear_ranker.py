@@ -14,10 +14,10 @@ from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 
 LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
 
-#: A task is a cluster with as many children as keep rows times children below TASK_SIZE, within these
-#: bounds: enough to share the gathered rows, few enough to spread a wide cluster over threads and to be
-#: numbered by a byte.
-TASK_SIZE, FEWEST_CHILDREN, MOST_CHILDREN = 2**22, 64, 256
+#: A task is a cluster with as many children as keep rows times children below TASK_SIZE, in whole blocks of
+#: the solver's lanes: enough to share the gathered rows, few enough to spread a wide cluster, or the root of
+#: a large set, over threads, and to be numbered by a byte.
+TASK_SIZE, LANES, MOST_CHILDREN = 2**22, 16, 256
 
 #: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto", in as many
 #: passes as that takes within reason: equal data then give equal models, whatever the order of rows or
@@ -201,7 +201,7 @@ def _tasks_of_level(child_ptr, n_positives, n_rows):
     order = np.lexsort((-n_positives, parent_of_child))
     order = order[n_positives[order] > 0]
     fan_outs = np.bincount(parent_of_child[order], minlength=n_parents)
-    most = np.clip(TASK_SIZE // np.maximum(n_rows, 1), FEWEST_CHILDREN, MOST_CHILDREN)
+    most = np.clip(TASK_SIZE // np.maximum(n_rows, 1) // LANES * LANES, LANES, MOST_CHILDREN)
     n_tasks = -(-fan_outs // most)
     parents = np.repeat(np.arange(n_parents), n_tasks)
     number = np.arange(parents.size) - np.repeat(np.cumsum(n_tasks) - n_tasks, n_tasks)
