@@ -27,6 +27,7 @@ from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._relevance import check_relevance, favour_tail, weigh_positives
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
+from sklearn_xmr.utils._features import median_row_length
 from sklearn_xmr.utils._fit_progress import FitProgress
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import (
@@ -260,14 +261,24 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             trainer.add(LevelProblem(tree.child_ptr[t - 1], positive, rows))
 
     def _train_levels(self, X, tree, positives, sample_weight, seed, progress):
+        length = median_row_length(X)
+        if length > 2 and self.weight_threshold * length > 1:
+            warnings.warn(
+                f"The median length of the rows of X is {length:.3g}. Weights below weight_threshold="
+                f"{self.weight_threshold:g} are dropped, though in such rows one may change a margin by "
+                "more than 1. Scale the rows to unit length (sklearn.preprocessing.normalize), or set "
+                "weight_threshold=0.",
+                UserWarning,
+                stacklevel=4,
+            )
         with progress.levels(tree.n_levels) as level_step:
             trainer = self._level_trainer(X, tree, sample_weight, seed, self.negative_cv, level_step)
             self._add_levels(trainer, positives, tree.n_levels)
             weights, n_iter, n_unconverged = trainer.finish()
         if n_unconverged:
             warnings.warn(
-                f"{n_unconverged} of {sum(tree.n_nodes[1:])} node problems did not reach tol in "
-                f"max_iter={self.max_iter} passes.",
+                f"{n_unconverged} of {sum(tree.n_nodes[1:])} node problems did not reach tol in {n_iter} "
+                "pass(es); scale the rows of X, or raise max_iter above that.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -294,7 +305,8 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         Returns
         -------
         labels : ndarray of shape (n_samples, k), dtype int32
-            Indices into ``classes_``, best first; equal scores go to the smaller index. -1 where fewer
+            Indices into ``classes_``, best first; equal scores (in logarithms, which are
+            finer) go to the smaller index. -1 where fewer
             than k labels were reached; mask it before indexing ``classes_``.
         scores : ndarray of shape (n_samples, k), dtype float32
             In (0, 1], -inf where fewer than k labels were reached.

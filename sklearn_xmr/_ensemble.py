@@ -1,5 +1,6 @@
 """XMREnsembleClassifier: several rankers vote."""
 
+import reprlib
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -133,8 +134,8 @@ class XMREnsembleClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, B
         Raises
         ------
         ValueError
-            If a parameter is out of range, `estimator` is an empty sequence, or an estimator refuses the
-            data. An earlier fit stays usable.
+            If a parameter is out of range, `estimator` is an empty sequence, an estimator refuses the
+            data, or one that was fitted before knows other labels or classes. An earlier fit stays usable.
         TypeError
             If an estimator of a sequence has no ``predict_topk``.
         """
@@ -144,6 +145,14 @@ class XMREnsembleClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, B
         members = self._in_parallel([member.fit for member in members], X, y, **arguments)
         y = y if hasattr(y, "shape") else np.asarray(y)
         _, classes, form = encode_targets(y, y.shape[0])  # the estimators have checked it against X
+        for number, member in enumerate(members):
+            known = getattr(member, "classes_", classes)
+            if not np.array_equal(known, classes):
+                raise ValueError(
+                    "The estimators of an ensemble must know the labels or classes of y, which are "
+                    f"{reprlib.repr(classes.tolist())}; estimator {number} knows "
+                    f"{reprlib.repr(np.asarray(known).tolist())}."
+                )
         # only now, so that a failed fit leaves an earlier one as it was
         validate_data(self, X, skip_check_array=True)
         self.estimators_ = members

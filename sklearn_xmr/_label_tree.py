@@ -109,7 +109,11 @@ class LabelTree:
         ------
         ValueError
             If the shapes do not chain or a row or column is empty.
+        TypeError
+            If `assignments` is a single matrix.
         """
+        if sp.issparse(assignments) or np.ndim(assignments[:1]) == 2:
+            raise TypeError("assignments must be a list of matrices, one a level, got a single matrix.")
         if len(assignments) == 0:
             raise ValueError("assignments must hold at least one matrix, got none.")
         child_ptr = []
@@ -369,7 +373,10 @@ class LabelTree:
             For t = 0, ..., n_levels. A node is 1 for a row if a label below it is; the columns of the
             last are slots.
         """
-        slots = sp.csr_array(Y)[:, self.slot_labels]
+        Y = sp.csr_array(Y)
+        if Y.shape[1] != self.n_labels:
+            raise ValueError(f"Y must have {self.n_labels} column(s), one per label, got shape {Y.shape}.")
+        slots = Y[:, self.slot_labels]
         slots.eliminate_zeros()
         return self.lift(slots, self.n_levels)
 
@@ -388,7 +395,7 @@ class LabelTree:
         list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
             For t = 0, ..., level. A node is 1 for a row if a node below it is.
         """
-        return [pattern_of(sums) for sums in self.lift_sums(pattern_of(pattern), level)]
+        return [pattern_of(sums) for sums in self.lift_sums(pattern_of(sp.csr_array(pattern)), level)]
 
     def lift_sums(self, values, level: int) -> list:
         """Sum a matrix over the nodes of one level up to all levels above it (V_{t-1} = V_t C_t).
@@ -405,7 +412,15 @@ class LabelTree:
         list of csr_array of shape (n_samples, n_nodes[t])
             For t = 0, ..., level, in canonical format. A node has the sum over the nodes below it.
         """
-        values = sp.csr_array(values, copy=not values.has_canonical_format)
+        if not 0 <= level <= self.n_levels:
+            raise ValueError(f"level must be between 0 and {self.n_levels}, got {level}.")
+        values = sp.csr_array(values)
+        if values.shape[1] != self.n_nodes[level]:
+            raise ValueError(
+                f"A matrix over level {level} must have {self.n_nodes[level]} column(s), one per node, got "
+                f"shape {values.shape}."
+            )
+        values = values if values.has_canonical_format else values.copy()
         values.sum_duplicates()
         sums = [values]
         for t in range(level, 0, -1):

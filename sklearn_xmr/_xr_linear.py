@@ -66,7 +66,8 @@ class XRLinearClassifier(BaseXMRClassifier):
         that of a new row does. None takes the beams of rankers that were trained on the row, which miss
         fewer of its labels than they do of a new row's. No more than one fold per row is made.
     weight_threshold : float, default=0.1
-        Weights of smaller absolute value are dropped after training. 0 keeps all.
+        Weights of smaller absolute value are dropped after training. 0 keeps all. The default suits rows of
+        unit length; a `UserWarning` says where rows are much longer.
     weight_dtype : {"auto", "int8", "int16", "float32"}, default="auto"
         How weights are stored. ``"int8"`` and ``"int16"`` round them to multiples of 1/127 and 1/32767 of
         the largest weight of their siblings, for half the model and two thirds of it. ``"auto"`` is
@@ -170,7 +171,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         "negative_weight": [Interval(Real, 0, None, closed="neither")],
         "relevance_norm": [StrOptions(set(NORMS)), None],
         "propensity_power": [Interval(Real, 0, 10, closed="both")],
-        "bias": [Interval(Real, 0, None, closed="left")],
+        "bias": [Interval(Real, 0, 1e18, closed="both")],  # float32 holds its square
         "negative_sampling": [str, list, tuple],
         "negative_cv": [Interval(Integral, 2, None, closed="left"), None],
         "weight_threshold": [Interval(Real, 0, None, closed="left")],

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.votes import average
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
@@ -222,3 +223,26 @@ def test_bad_k(problem):
         ensemble.predict_topk(X, k=0)
     with pytest.raises(ValueError, match="y must have 24 columns"):
         ensemble.score(X, Y[:, :5])
+
+
+def test_members_must_know_the_classes(problem):
+    X, Y = problem
+    classes = np.array(list("abc"))[Y.indices[Y.indptr[:-1]] % 3]
+    fewer = XRLinearClassifier(random_state=0).fit(X[classes != "a"], classes[classes != "a"])
+    whole = XRLinearClassifier(random_state=0).fit(X, classes)
+    message = r"classes of y, which are \['a', 'b', 'c'\]; estimator 1 knows \['b', 'c'\]"
+    with pytest.raises(ValueError, match=message):
+        XMREnsembleClassifier([FrozenEstimator(whole), FrozenEstimator(fewer)]).fit(X, classes)
+    wide = XRLinearClassifier(random_state=0).fit(X, Y)
+    with pytest.raises(ValueError, match=r"estimator 0 knows \[0, 1, 2"):
+        XMREnsembleClassifier([FrozenEstimator(wide)]).fit(X, Y[:, :3])
+    ensemble = XMREnsembleClassifier([FrozenEstimator(whole)]).fit(X, classes)
+    assert ensemble.score(X, classes) == whole.score(X, classes)
+
+
+@pytest.mark.parametrize("score", [-0.5, 1.5, np.nan])
+def test_mean_needs_scores_between_0_and_1(score):
+    ranking = (np.array([[2, 0]]), np.array([[score, 0.4]]))
+    with pytest.raises(ValueError, match=r"voting='mean' needs scores between 0 and 1, .* gave"):
+        count_votes([ranking], 3, "mean")
+    assert count_votes([ranking], 3, "rank")[0, 2] == 1

@@ -202,6 +202,12 @@ def test_from_assignments_bad_input(assignments, message):
         LabelTree.from_assignments(assignments)
 
 
+@pytest.mark.parametrize("single", [np.ones((3, 1)), sp.csr_array(np.ones((3, 1))), [[1], [1], [1]]])
+def test_from_assignments_refuses_a_single_matrix(single):
+    with pytest.raises(TypeError, match="list of matrices, one a level, got a single matrix"):
+        LabelTree.from_assignments(single)
+
+
 @given(trees())
 def test_assignments_round_trip(tree):
     again = LabelTree.from_assignments(tree.assignments)
@@ -430,3 +436,23 @@ def test_equality_and_hash():
     assert tree != LabelTree.flat(6)
     assert tree != "tree"
     assert len({tree, small_tree(), LabelTree.flat(6)}) == 2
+
+
+def test_lift_and_propagate_check_shapes():
+    tree = small_tree()
+    Y = np.eye(tree.n_labels, dtype=np.float32)
+    for dense, sparse in zip(tree.propagate(Y), tree.propagate(sp.csr_array(Y)), strict=True):
+        assert abs(dense - sparse).max() == 0
+    wide = np.ones((2, tree.n_labels + 1))
+    with pytest.raises(ValueError, match=rf"must have {tree.n_labels} column\(s\), one per label"):
+        tree.propagate(wide)
+    level = tree.n_levels
+    pattern = np.eye(tree.n_nodes[level])
+    for dense, sparse in zip(
+        tree.lift(pattern, level), tree.lift(sp.csr_array(pattern), level), strict=True
+    ):
+        assert abs(dense - sparse).max() == 0
+    with pytest.raises(ValueError, match=rf"over level 1 must have {tree.n_nodes[1]} column"):
+        tree.lift(np.ones((2, tree.n_nodes[1] + 1)), 1)
+    with pytest.raises(ValueError, match=f"level must be between 0 and {level}, got {level + 1}"):
+        tree.lift(pattern, level + 1)

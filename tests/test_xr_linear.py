@@ -1,5 +1,7 @@
 """XRLinearClassifier: targets, predictors, parameters that act, plug-ins, edge cases."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -414,7 +416,7 @@ def test_random_state_seeds_the_defaults(problem):
 
 def test_tol_and_max_iter(problem):
     X, Y = problem
-    with pytest.warns(ConvergenceWarning, match="did not reach tol in max_iter=1"):
+    with pytest.warns(ConvergenceWarning, match=r"52 of 52 node problems did not reach tol in 1 pass"):
         quick = classifier(max_iter=1, tol=1e-3).fit(X, Y)
     assert quick.n_iter_ == 1
     assert classifier(tol=1e-3, max_iter=1000).fit(X, Y).n_iter_ > classifier(tol=0.1).fit(X, Y).n_iter_ > 1
@@ -858,3 +860,38 @@ def test_failed_fit_leaves_the_model_usable(problem, fitted):
     np.testing.assert_array_equal(before[0], after[0])
     np.testing.assert_array_equal(before[1], after[1])
     assert model.n_features_in_ == 60
+
+
+def test_dense_rows_are_stored_as_equal_sparse_ones():
+    X, Y = make_xmc_classification(300, 400, 60, features_per_sample=30, random_state=0)
+    tree = small_tree()
+    sparse, dense = (classifier(indexer=tree).fit(features, Y) for features in (X, X.toarray()))
+    for model in (sparse, dense):
+        assert {level.value_dtype for level in model.chunked_weights_} == {"float32"}
+
+
+@pytest.mark.parametrize("container", [sp.csr_array, sp.csr_array.toarray])
+def test_long_rows_are_warned_of(problem, container):
+    X, Y = problem
+    X = Normalizer().fit_transform(X)
+    with pytest.warns(UserWarning, match=r"rows of X is 20\. .*weight_threshold=0\.1 are"):
+        classifier().fit(container(sp.csr_array(20 * X)), Y)
+    for length, threshold in ((9, 0.1), (20, 0), (20, 0.04)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            classifier(weight_threshold=threshold).fit(container(sp.csr_array(length * X)), Y)
+
+
+@pytest.mark.parametrize("cast", ["Int64", "boolean", "object"])
+def test_indicators_of_python_objects(problem, cast):
+    pd = pytest.importorskip("pandas")
+    X, Y = problem
+    frame = pd.DataFrame(Y.toarray().astype(int)).astype(cast)
+    before = classifier().fit(X, Y.toarray()).predict_topk(X)
+    for ours, theirs in zip(classifier().fit(X, frame).predict_topk(X), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="must be numeric or boolean, got dtype object"):
+        classifier().fit(X, frame.astype(str).to_numpy(dtype=object))
+    frame.iloc[0, 0] = pd.NA
+    with pytest.raises(ValueError, match=r"must be numeric or boolean, got dtype object|only 0 and 1, got"):
+        classifier().fit(X, frame)

@@ -10,6 +10,7 @@ _MAX_EXACT = 1 << 53  # indices are read as float64
 _NEWLINE, _SPACE, _COMMA, _COLON = b"\n ,:"
 _TO_SPACES = bytes.maketrans(b"\n,:", b"   ")
 _LABEL, _FEATURE, _VALUE, _NOTHING = range(4)
+_BLANK_LINE = "a blank line; a sample without labels and features is a line with one space"
 _TOKEN_NAMES = ("label", "feature index", "feature value")
 
 
@@ -73,6 +74,8 @@ def _cut_after(block, n_wanted, n_rows, name):
     lines = block.split(b"\n", n_wanted)
     rest = lines.pop()
     if rest.strip(b"\n"):
+        if b"" in lines:
+            raise ValueError(f"{name}, line {n_rows + lines.index(b'') + 2}: {_BLANK_LINE}.")
         line = n_rows + n_wanted + 2 + len(rest) - len(rest.lstrip(b"\n"))
         raise ValueError(f"{name}, line {line}: more rows than the header says.")
     return b"".join(line + b"\n" for line in lines)
@@ -100,7 +103,7 @@ def _parse_block(block, n_rows, n_features, n_labels, dtype, name):
     empty = starts == ends
     refuse(
         (before == _NEWLINE) & (after == _NEWLINE) & empty,
-        lambda i: "a blank line; a sample without labels and features is a line with one space",
+        lambda i: _BLANK_LINE,
     )
     # an empty list of labels is fine
     kind[empty & (before == _NEWLINE) & (after == _SPACE)] = _NOTHING

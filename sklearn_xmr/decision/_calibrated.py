@@ -163,12 +163,16 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         return labels, _open_interval(probabilities)
 
     def _rank_classes(self, X, k):
-        """The best classes and their share in the probabilities of the `n_candidates` best, in float64."""
-        n_shared = min(self.n_candidates, self.classes_.size)
-        labels, probabilities = self._rank(X, max(k, n_shared))
+        """The best classes and their share in the probabilities of the candidates, in float64.
+
+        Shares that the map makes equal are set apart by their last bits: the largest is the best class's.
+        """
+        labels, probabilities = self._rank(X, max(k, min(self.n_candidates, self.classes_.size)))
         probabilities = probabilities.astype(np.float64)
-        total = np.where(labels >= 0, probabilities, 0)[:, :n_shared].sum(axis=1, keepdims=True)
-        return labels[:, :k], probabilities[:, :k] / total
+        shares = probabilities / np.where(labels >= 0, probabilities, 0).sum(axis=1, keepdims=True)
+        for place in range(1, shares.shape[1]):
+            shares[:, place] = np.minimum(shares[:, place], np.nextafter(shares[:, place - 1], 0))
+        return labels[:, :k], shares[:, :k]
 
     def predict_proba(self, X):
         """Estimate the marginal probability of each label, or that of each class.

@@ -3,12 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from sklearn_xmr.decision._calibrators import score_to_logit
 from sklearn_xmr.decision._candidates import contains
 from sklearn_xmr.matching._beam_search import BeamSearch
-from sklearn_xmr.metrics._topk import topk
 from sklearn_xmr.ranking._score_transform import IDENTITY
 
 #: Rows searched at once: bounds the dense work space.
@@ -102,27 +100,31 @@ def rank_by_levels(classifier, X, k, calibrators):
     labels : ndarray of shape (n_samples, k), dtype int32
         Best first, -1 where fewer than k were reached.
     probabilities : ndarray of shape (n_samples, k), dtype float64
-        Product of the calibrated factors of the label's best path; -inf where there are fewer.
+        Product of the calibrated factors of the label's best path; -inf where there are fewer. Equal ones,
+        which isotonic maps make, are ordered by the sum of the margins along the path.
     """
     tree = classifier.tree_
     labels = np.full((X.shape[0], k), -1, dtype=np.int32)
     scores = np.full((X.shape[0], k), -np.inf)
     for start, levels in level_candidates(classifier, X):
         n_rows = min(ROWS_PER_BLOCK, X.shape[0] - start)
-        keys, log_scores = np.arange(n_rows, dtype=np.int64), np.zeros(n_rows)  # the root of each row
+        keys = np.arange(n_rows, dtype=np.int64)  # the root of each row
+        log_scores, sums = np.zeros(n_rows), np.zeros(n_rows)
         for t, (rows, nodes, margins) in enumerate(levels):
             above = rows.astype(np.int64) * tree.n_nodes[t] + tree.parent_of(t + 1)[nodes]
             order = np.argsort(keys)
             place = order[np.searchsorted(keys, above, sorter=order)]
             log_scores = log_scores[place] + np.log(calibrators[t].predict(margins))
+            sums = sums[place] + margins
             keys = rows.astype(np.int64) * tree.n_nodes[t + 1] + nodes
         of_slot = tree.slot_labels[nodes]
-        order = np.lexsort((-log_scores, of_slot, rows))
-        rows, of_slot, log_scores = rows[order], of_slot[order], log_scores[order]
-        first = np.append(True, (rows[1:] != rows[:-1]) | (of_slot[1:] != of_slot[:-1]))[: rows.size]
-        indptr = np.searchsorted(rows[first], np.arange(n_rows + 1))
-        matrix = sp.csr_array((log_scores[first], of_slot[first], indptr), shape=(n_rows, tree.n_labels))
-        block = slice(start, start + n_rows)
-        labels[block], logs = topk(matrix, k)
-        scores[block] = np.where(labels[block] >= 0, np.exp(logs), -np.inf)
+        order = np.lexsort((-sums, -log_scores, of_slot, rows))
+        rows, of_slot = rows[order], of_slot[order]
+        best = order[np.append(True, (rows[1:] != rows[:-1]) | (of_slot[1:] != of_slot[:-1]))[: rows.size]]
+        rows, of_slot = levels[-1].rows[best], tree.slot_labels[nodes[best]]
+        order = np.lexsort((of_slot, -sums[best], -log_scores[best], rows))
+        place = np.arange(order.size) - np.searchsorted(rows, rows[order])
+        order, place = order[place < k], place[place < k]
+        labels[start + rows[order], place] = of_slot[order]
+        scores[start + rows[order], place] = np.exp(log_scores[best][order])
     return labels, scores

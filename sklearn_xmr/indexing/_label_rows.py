@@ -9,7 +9,7 @@ from sklearn_xmr.utils._validation import as_kernel_csr
 
 
 def row_factors(rows, spherical):
-    """Factor of each row, so that no entry exceeds 1: 0 for a zero row.
+    """Factor of each row, so that no entry exceeds 1: 0 for a zero row, or one too short for float32.
 
     Otherwise the inverse length if `spherical`, else one power of two for all rows.
     """
@@ -21,7 +21,8 @@ def row_factors(rows, spherical):
     else:
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     scales = norms if spherical else 2.0 ** np.frexp(norms.max())[1]
-    return np.divide(1.0, scales, out=np.zeros(norms.size), where=norms > 0)
+    is_known = (norms > 0) & (scales >= np.finfo(np.float32).tiny)
+    return np.divide(1.0, scales, out=np.zeros(norms.size), where=is_known)
 
 
 def fixed_point_scale(n_rows):

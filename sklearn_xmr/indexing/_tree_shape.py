@@ -64,7 +64,7 @@ def fan_outs(depth, branching_factor):
     9 binary levels at 16 children a node become 8 * 8 * 8 and not 2 * 16 * 16. What does not divide
     evenly goes to the top.
     """
-    most = branching_factor.bit_length() - 1
+    most = int(branching_factor).bit_length() - 1  # NumPy's integers have no such method
     n_levels = -(-depth // most)
     return [2 ** (depth // n_levels + (t < depth % n_levels)) for t in range(n_levels)]
 

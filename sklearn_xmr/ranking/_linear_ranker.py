@@ -14,9 +14,9 @@ from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 
 LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
 
-#: A task is a cluster with as many children as keep rows times children below TASK_SIZE, in whole blocks of
-#: the solver's lanes: enough to share the gathered rows, few enough to spread a wide cluster, or the root of
-#: a large set, over threads, and to be numbered by a byte.
+#: A task is a cluster with as many children as keep rows times children below TASK_SIZE, in whole blocks
+#: of the solver's lanes: enough to share the gathered rows, few enough to spread a wide cluster, or the
+#: root of a large set, over threads, and to be numbered by a byte.
 TASK_SIZE, LANES, MOST_CHILDREN = 2**22, 16, 256
 
 #: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto", in as many
@@ -56,7 +56,7 @@ class LevelProblem:
 
 def n_nonzeros(X, problem):
     """Nonzeros of the rows that train a level, a row counting once for each parent."""
-    per_row = np.diff(X.indptr) if sp.issparse(X) else np.full(X.shape[0], X.shape[1])
+    per_row = np.diff(X.indptr) if sp.issparse(X) else np.count_nonzero(X, axis=1)
     return int(per_row @ np.diff(problem.rows.indptr))
 
 

@@ -14,6 +14,13 @@ def join_features(features, embeddings, embedding_weight):
     return dense if features is None else sp.csr_array(sp.hstack([features, dense], format="csr"))
 
 
+def median_row_length(X):
+    """Median Euclidean length of the rows of a matrix, of about a thousand of them if there are more."""
+    rows = X[:: max(1, X.shape[0] // 1000)].astype(np.float64)
+    squares = rows.multiply(rows).sum(axis=1) if sp.issparse(rows) else np.einsum("ij,ij->i", rows, rows)
+    return float(np.sqrt(np.median(squares)))
+
+
 #: Fewer dense columns are not worth a path of their own.
 FEWEST_DENSE = 16
 #: Share of the rows that must store all of them.

@@ -47,6 +47,9 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
                 f"{input_name} must be an indicator matrix of shape (n_samples, n_labels), "
                 f"got an array of shape {Y.shape}."
             )
+        if kind == "O":  # columns of pandas' nullable types come so
+            Y = _numbers_of(Y, input_name)
+            kind = "f"
     if kind not in "biuf":
         raise ValueError(f"{input_name} must be numeric or boolean, got dtype {Y.dtype}.")
     if n_samples is not None and Y.shape[0] != n_samples:
@@ -73,6 +76,16 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
     return as_csr_array(
         sp.csr_array((np.ones(csr.nnz, np.float32), csr.indices, csr.indptr), shape=csr.shape)
     )
+
+
+def _numbers_of(Y, input_name):
+    """An array of Python objects as float64, if they are numbers."""
+    try:
+        if not any(isinstance(value, (str, bytes)) for value in Y.ravel()):
+            return Y.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"{input_name} must be numeric or boolean, got dtype object.")
 
 
 def as_csr_array(X):

@@ -21,13 +21,24 @@ def count_votes(rankings, n_labels, voting):
     Returns
     -------
     votes : csr_array of shape (n_samples, n_labels), dtype float32
-        In (0, 1] where scores are.
+        In (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If `voting` is "mean" and a score is not in [0, 1].
     """
     rows, columns, values = [], [], []
     for labels, scores in rankings:
         found = labels >= 0
         n_candidates = labels.shape[1]
         if voting == "mean":
+            outside = found & ~((scores >= 0) & (scores <= 1))
+            if outside.any():
+                raise ValueError(
+                    "voting='mean' needs scores between 0 and 1, an estimator of the ensemble gave "
+                    f"{scores[outside][0]:g}; voting='rank' and voting='softmax' take any."
+                )
             given = scores
         elif voting == "rank":
             given = np.broadcast_to(1 - np.arange(n_candidates) / n_candidates, labels.shape)

@@ -33,5 +33,7 @@ CLASSIFIERS = [
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 # of some checks before scikit-learn 1.7
 @pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning")
+# others fit rows that are a hundred units long
+@pytest.mark.filterwarnings("ignore:The median length of the rows of X:UserWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

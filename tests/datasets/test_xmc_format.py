@@ -120,6 +120,7 @@ def test_labels_without_features_and_stored_zeros(write):
         ("1 4 3\n0 0:1\n0 0:1\n", "line 3: more rows"),
         ("2 4 3\n0 0:1\n\n", "line 3: a blank line"),
         ("2 4 3\n\n0 0:1\n", "line 2: a blank line"),
+        ("2 4 3\n0 0:1\n\n1 1:1\n", "line 3: a blank line"),
         ("2 4 3\n0 0:1\nx 0:1\n", "line 3: label 'x'"),
         ("2 4 3\n0 0:1\n3 0:1\n", "line 3: label '3' is out of range, the header says 3"),
         ("2 4 3\n0 0:1\n-1 0:1\n", "line 3: label '-1'"),

@@ -26,6 +26,7 @@ from sklearn.svm import LinearSVC
 from sklearn_xmr import CalibratedXMRClassifier, HierarchicalKMeans, LabelTree, XRLinearClassifier
 from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.decision._calibrators import PlattScaling, fit_calibrator, score_to_logit
+from sklearn_xmr.decision._level_margins import level_candidates, rank_by_levels
 from sklearn_xmr.inspection import explain_prediction
 from sklearn_xmr.metrics import expected_calibration_error, precision_at_k
 
@@ -331,3 +332,46 @@ def test_bad_input(data, ranker):
     fitted = CalibratedXMRClassifier(ranker, cv="prefit").fit(data[2], data[3])
     with pytest.raises(ValueError, match="k must be at least 1"):
         fitted.predict_topk(data[4], k=0)
+
+
+@pytest.mark.parametrize("scope", ["path", "levels"])
+def test_isotonic_ties_leave_the_order_of_the_classes(scope):
+    X, y = make_xmc_classification(300, 200, 60, random_state=0)
+    y = y[:, :5].toarray().argmax(axis=1)
+    model = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), scope=scope, cv=2).fit(X, y)
+    before = model.estimator_.predict(X)
+    probabilities = model.predict_proba(X)
+    tops = np.sort(probabilities, axis=1)[:, -2:]
+    assert np.any(np.isclose(tops[:, 0], tops[:, 1], rtol=1e-6))  # there are ties
+    np.testing.assert_array_equal(model.predict(X), before)
+    np.testing.assert_array_equal(model.predict_topk(X, 1)[0][:, 0], before)
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), before)
+
+
+def test_ties_of_levels_follow_the_margins(data, ranker):
+    """A map that knows one value only leaves the order of siblings to the margins."""
+    X = data[4]
+    flat = [PlattScaling(), PlattScaling()]
+    for scaling in flat:
+        scaling.slope_, scaling.offset_ = 0.0, 0.0
+    n_levels = ranker.tree_.n_levels
+    labels, probabilities = rank_by_levels(ranker, X, 5, flat[:1] * n_levels)
+    np.testing.assert_allclose(probabilities[labels >= 0], 0.5**n_levels)
+    _, found = next(iter(level_candidates(ranker, X)))
+    parents = [ranker.tree_.parent_of(t) for t in range(1, n_levels + 1)]
+    for row in range(20):
+        sums = {0: 0.0}
+        for level, parent in zip(found, parents, strict=True):
+            of_row = level.rows == row
+            sums = {
+                node: sums[parent[node]] + margin
+                for node, margin in zip(level.nodes[of_row], level.margins[of_row], strict=True)
+            }
+        best = sorted(sums, key=lambda slot: (-sums[slot], ranker.tree_.slot_labels[slot]))[:5]
+        assert labels[row].tolist() == ranker.tree_.slot_labels[best].tolist()
+
+
+def test_shares_of_more_classes_than_candidates():
+    X, y = load_iris(return_X_y=True)
+    model = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=2, n_candidates=1).fit(X, y)
+    assert np.all(model.predict_topk(X, 3)[1].sum(axis=1) <= 1 + 1e-6)

@@ -320,3 +320,24 @@ def test_max_iter_beyond_the_integers_of_the_kernel():
     settings = {"max_leaf_size": 5, "tol": 0, "random_state": 0}
     many = HierarchicalKMeans(max_iter=2**40, **settings).fit(Z)
     assert many.tree_ == HierarchicalKMeans(max_iter=1000, **settings).fit(Z).tree_
+
+
+def test_branching_factor_may_be_an_integer_of_numpy():
+    Z = np.random.default_rng(0).normal(size=(100, 5))
+    ours, theirs = (
+        HierarchicalKMeans(branching_factor=number, max_leaf_size=8, random_state=0).fit(Z).tree_
+        for number in (np.int64(4), 4)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_vectors_too_short_for_float32_count_as_zero(spherical, container):
+    Z = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    Z[::4] *= np.float32(1e-40)
+    if not spherical:
+        Z *= np.float32(1e-40)
+    indexer = HierarchicalKMeans(max_leaf_size=8, spherical=spherical, random_state=0).fit(container(Z))
+    centers = indexer.leaf_centers_
+    assert np.all(np.isfinite(centers.data if sp.issparse(centers) else centers))
