@@ -777,6 +777,7 @@ def test_bad_data_is_refused(X, Y, message):
         ({"tol": "tight"}, "'tol' parameter"),
         ({"threshold": 2}, "'threshold' parameter"),
         ({"bias": -1}, "'bias' parameter"),
+        ({"bias": 1e19}, "'bias' parameter"),
         ({"positive_weight": 0}, "'positive_weight' parameter"),
         ({"random_state": "zero"}, "'random_state' parameter"),
         ({"negative_sampling": "tnf"}, "negative_sampling must be one of .* got 'tnf'"),
