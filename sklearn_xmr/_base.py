@@ -305,7 +305,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         Returns
         -------
         labels : ndarray of shape (n_samples, k), dtype int32
-            Indices into ``classes_``, best first; scores whose logarithms are equal go to the smaller index.
+            Indices into ``classes_``, best first; of scores with equal logarithms the smaller index.
             -1 where fewer than k labels were reached; mask it before indexing ``classes_``.
         scores : ndarray of shape (n_samples, k), dtype float32
             In (0, 1], -inf where fewer than k labels were reached.
