@@ -119,12 +119,12 @@ def rank_by_levels(classifier, X, k, calibrators):
             keys = rows.astype(np.int64) * tree.n_nodes[t + 1] + nodes
         of_slot = tree.slot_labels[nodes]
         order = np.lexsort((-sums, -log_scores, of_slot, rows))
-        rows, of_slot = rows[order], of_slot[order]
-        best = order[np.append(True, (rows[1:] != rows[:-1]) | (of_slot[1:] != of_slot[:-1]))[: rows.size]]
-        rows, of_slot = levels[-1].rows[best], tree.slot_labels[nodes[best]]
-        order = np.lexsort((of_slot, -sums[best], -log_scores[best], rows))
+        rows, of_slot, log_scores, sums = (a[order] for a in (rows, of_slot, log_scores, sums))
+        first = np.append(True, (rows[1:] != rows[:-1]) | (of_slot[1:] != of_slot[:-1]))[: rows.size]
+        rows, of_slot, log_scores, sums = (a[first] for a in (rows, of_slot, log_scores, sums))
+        order = np.lexsort((of_slot, -sums, -log_scores, rows))
         place = np.arange(order.size) - np.searchsorted(rows, rows[order])
         order, place = order[place < k], place[place < k]
         labels[start + rows[order], place] = of_slot[order]
-        scores[start + rows[order], place] = np.exp(log_scores[best][order])
+        scores[start + rows[order], place] = np.exp(log_scores[order])
     return labels, scores

@@ -132,7 +132,7 @@ def fit_linear_rankers(
         )  # fmt: skip
         value_dtypes.append(value_dtype)
         tasks.append((np.full(starts.size, t), parents, starts, sizes))
-        costs.append(np.diff(row_ptr)[parents] * -(-sizes // 16))
+        costs.append(np.diff(row_ptr)[parents] * -(-sizes // LANES))
     level, parent, first, size = map(np.concatenate, zip(*tasks, strict=True))
     settings = {
         "loss": LOSSES[loss],

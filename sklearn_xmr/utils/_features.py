@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import row_norms
 
 from sklearn_xmr.utils._validation import as_kernel_csr
 
@@ -16,9 +17,7 @@ def join_features(features, embeddings, embedding_weight):
 
 def median_row_length(X):
     """Median Euclidean length of the rows of a matrix, of about a thousand of them if there are more."""
-    rows = X[:: max(1, X.shape[0] // 1000)].astype(np.float64)
-    squares = rows.multiply(rows).sum(axis=1) if sp.issparse(rows) else np.einsum("ij,ij->i", rows, rows)
-    return float(np.sqrt(np.median(squares)))
+    return float(np.median(row_norms(X[:: max(1, X.shape[0] // 1000)].astype(np.float64))))
 
 
 #: Fewer dense columns are not worth a path of their own.

@@ -41,15 +41,14 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
         kind = Y.dtype.kind
     else:
         Y = as_array(Y, input_name)
-        kind = Y.dtype.kind
         if Y.ndim != 2:
             raise ValueError(
                 f"{input_name} must be an indicator matrix of shape (n_samples, n_labels), "
                 f"got an array of shape {Y.shape}."
             )
-        if kind == "O":  # columns of pandas' nullable types come so
-            Y = _numbers_of(Y, input_name)
-            kind = "f"
+        if Y.dtype.kind == "O":  # columns of pandas' nullable types come so
+            Y = _as_numbers(Y)
+        kind = Y.dtype.kind
     if kind not in "biuf":
         raise ValueError(f"{input_name} must be numeric or boolean, got dtype {Y.dtype}.")
     if n_samples is not None and Y.shape[0] != n_samples:
@@ -78,14 +77,14 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
     )
 
 
-def _numbers_of(Y, input_name):
-    """An array of Python objects as float64, if they are numbers."""
+def _as_numbers(Y):
+    """An array of Python objects as float64 if they are numbers, else as it is."""
     try:
         if not any(isinstance(value, (str, bytes)) for value in Y.ravel()):
             return Y.astype(np.float64)
     except (TypeError, ValueError):
         pass
-    raise ValueError(f"{input_name} must be numeric or boolean, got dtype object.")
+    return Y
 
 
 def as_csr_array(X):
