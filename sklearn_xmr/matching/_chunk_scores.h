@@ -122,11 +122,28 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
         const int32_t *features = level->features + level->feature_ptr[chunk];                      \
         const uint32_t *buckets = level->buckets + level->bucket_ptr[chunk];                        \
         const int shift = level->bucket_shift[chunk];                                               \
-        for (int64_t j = 0; j < n; j++) {                                                           \
-            int64_t row = xmr_find_in_bucket(features, buckets + (indices[j] >> shift), indices[j]); \
-            if (row < 0) continue;                                                                  \
-            float x = data[j] * scale;                                                              \
-            XMR_ADD_ROW(SLOT, VALUE, margins, row_ptr[row], row_ptr[row + 1], x)                    \
+        for (int64_t start = 0; start < n; start += XMR_BATCH) {                                    \
+            const int64_t end = n - start < XMR_BATCH ? n : start + XMR_BATCH;                      \
+            uint32_t rows[XMR_BATCH], ends[XMR_BATCH];                                              \
+            float xs[XMR_BATCH];                                                                    \
+            int n_hits = 0;                                                                         \
+            for (int64_t j = start; j < end; j++)                                                   \
+                __builtin_prefetch(features + buckets[indices[j] >> shift]);                        \
+            for (int64_t j = start; j < end; j++) {                                                 \
+                int64_t row = xmr_find_in_bucket(features, buckets + (indices[j] >> shift), indices[j]);\
+                rows[n_hits] = (uint32_t)row;                                                       \
+                xs[n_hits] = data[j] * scale;                                                       \
+                n_hits += row >= 0;                                                                 \
+            }                                                                                       \
+            for (int h = 0; h < n_hits; h++) __builtin_prefetch(row_ptr + rows[h]);                 \
+            for (int h = 0; h < n_hits; h++) {                                                      \
+                ends[h] = row_ptr[rows[h] + 1];                                                     \
+                rows[h] = row_ptr[rows[h]];                                                         \
+                __builtin_prefetch(entries + rows[h]);                                              \
+            }                                                                                       \
+            for (int h = 0; h < n_hits; h++) {                                                      \
+                XMR_ADD_ROW(SLOT, VALUE, margins, rows[h], ends[h], xs[h])                          \
+            }                                                                                       \
         }                                                                                           \
     }
 
