@@ -30,11 +30,7 @@ cdef extern from "_chunk_scores.h" nogil:
     ctypedef void (*xmr_transformer)(const xmr_chunks*, float, float*, int64_t) noexcept
     ctypedef struct xmr_chunks:
         const int64_t* child_ptr
-        const int64_t* chunk_ptr
-        const int64_t* feature_ptr
-        const int32_t* features
         const int64_t* entry_ptr
-        const uint32_t* row_ptr
         const uint8_t* entries
         const float* scales
         const float* intercepts
@@ -81,11 +77,7 @@ cdef class LevelKernel:
         cdef int64_t i
         self.owners = (weights, identifiers)
         c.child_ptr = <const int64_t*> address(weights.child_ptr)
-        c.chunk_ptr = <const int64_t*> address(weights.chunk_ptr)
-        c.feature_ptr = <const int64_t*> address(weights.feature_ptr)
-        c.features = <const int32_t*> address(weights.features)
         c.entry_ptr = <const int64_t*> address(weights.entry_ptr)
-        c.row_ptr = <const uint32_t*> address(weights.row_ptr)
         c.entries = <const uint8_t*> address(weights.entries)
         c.scales = <const float*> address(weights.scales)
         c.intercepts = <const float*> address(weights.intercepts)

@@ -21,11 +21,7 @@ typedef void (*xmr_transformer)(const struct xmr_chunks *level, float path, floa
 /* A level of ChunkedWeights; see that class for the layout. */
 typedef struct xmr_chunks {
     const int64_t *child_ptr;
-    const int64_t *chunk_ptr;
-    const int64_t *feature_ptr;
-    const int32_t *features;
     const int64_t *entry_ptr;
-    const uint32_t *row_ptr;
     const uint8_t *entries;
     const float *scales;
     const float *intercepts;
@@ -42,20 +38,6 @@ typedef struct xmr_chunks {
     xmr_adder add;
     xmr_transformer transform;
 } xmr_chunks;
-
-/* Row of a feature within a chunk that has buckets, -1 if it has none. */
-static inline int64_t xmr_find_in_bucket(const int32_t *features, const uint32_t *bucket, int32_t feature) {
-    int64_t low = bucket[0], high = bucket[1];
-    while (high - low > 8) { /* crowded: features are not spread evenly over their numbers */
-        int64_t middle = (low + high) >> 1;
-        if (features[middle] < feature)
-            low = middle + 1;
-        else
-            high = middle + 1;
-    }
-    while (low < high && features[low] < feature) low++;
-    return low < high && features[low] == feature ? low : -1;
-}
 
 /* Query features looked up together, so that their weights are on the way while others are added. */
 #define XMR_BATCH 64
@@ -79,72 +61,64 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
         for (int64_t i = 0; i < length; i++) (SUMS)[slot[i]] += (X) * (float)value[i];             \
     }
 
-#define XMR_DEFINE_ADDER(NAME, SLOT, VALUE)                                                         \
+#define XMR_DEFINE_ADDER(NAME, SLOT, START, VALUE)                                                  \
     static void NAME(const xmr_chunks *level, int64_t chunk, const int32_t *indices,                \
                      const float *data, int64_t n, float *margins) {                                \
         const int64_t first = level->child_ptr[chunk];                                              \
-        const uint32_t *row_ptr = level->row_ptr + level->chunk_ptr[chunk] + chunk;                 \
         const uint8_t *entries = level->entries + level->entry_ptr[chunk];                          \
         const float scale = level->scales[chunk];                                                   \
         const int64_t fan_out = level->child_ptr[chunk + 1] - first;                                \
-        memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));                \
-        if (level->word_ptr[chunk + 1] > level->word_ptr[chunk]) {                                  \
-            const uint64_t *words = level->words + level->word_ptr[chunk];                          \
-            /* two sums a child, for a child's additions would wait for each other */               \
-            float *odd = margins + fan_out;                                                         \
-            memset(odd, 0, (size_t)fan_out * sizeof(float));                                        \
-            for (int64_t start = 0; start < n; start += XMR_BATCH) {                                \
-                const int64_t end = n - start < XMR_BATCH ? n : start + XMR_BATCH;                  \
-                uint32_t rows[XMR_BATCH], ends[XMR_BATCH];                                          \
-                float xs[XMR_BATCH];                                                                \
-                int n_hits = 0;                                                                     \
-                for (int64_t j = start; j < end; j++) { /* no branch: hits are hard to foretell */  \
-                    uint64_t word = words[indices[j] >> 5];                                         \
-                    int bit = indices[j] & 31;                                                      \
-                    uint32_t below = (uint32_t)word & (((uint32_t)1 << bit) - 1);                   \
-                    rows[n_hits] = (uint32_t)(word >> 32) + (uint32_t)__builtin_popcount(below);    \
-                    xs[n_hits] = data[j] * scale;                                                   \
-                    n_hits += (int)(word >> bit & 1);                                               \
-                }                                                                                   \
-                for (int h = 0; h < n_hits; h++) {                                                  \
-                    ends[h] = row_ptr[rows[h] + 1];                                                 \
-                    rows[h] = row_ptr[rows[h]];                                                     \
-                    __builtin_prefetch(entries + rows[h]);                                          \
-                }                                                                                   \
-                for (int h = 0; h < n_hits; h++) {                                                  \
-                    float *restrict sums = h & 1 ? odd : margins;                                   \
-                    XMR_ADD_ROW(SLOT, VALUE, sums, rows[h], ends[h], xs[h])                         \
-                }                                                                                   \
-            }                                                                                       \
-            for (int64_t i = 0; i < fan_out; i++) margins[i] += odd[i];                             \
-            return;                                                                                 \
-        }                                                                                           \
-        const int32_t *features = level->features + level->feature_ptr[chunk];                      \
+        const uint64_t *words = level->words + level->word_ptr[chunk];                              \
+        const int has_words = level->word_ptr[chunk + 1] > level->word_ptr[chunk];                  \
         const uint32_t *buckets = level->buckets + level->bucket_ptr[chunk];                        \
         const int shift = level->bucket_shift[chunk];                                               \
+        /* two sums a child, for a child's additions would wait for each other */                   \
+        float *odd = margins + fan_out;                                                             \
+        memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));                \
+        memset(odd, 0, (size_t)fan_out * sizeof(float));                                            \
         for (int64_t start = 0; start < n; start += XMR_BATCH) {                                    \
             const int64_t end = n - start < XMR_BATCH ? n : start + XMR_BATCH;                      \
             uint32_t rows[XMR_BATCH], ends[XMR_BATCH];                                              \
             float xs[XMR_BATCH];                                                                    \
             int n_hits = 0;                                                                         \
-            for (int64_t j = start; j < end; j++)                                                   \
-                __builtin_prefetch(features + buckets[indices[j] >> shift]);                        \
-            for (int64_t j = start; j < end; j++) {                                                 \
-                int64_t row = xmr_find_in_bucket(features, buckets + (indices[j] >> shift), indices[j]);\
-                rows[n_hits] = (uint32_t)row;                                                       \
-                xs[n_hits] = data[j] * scale;                                                       \
-                n_hits += row >= 0;                                                                 \
+            if (has_words) {                                                                        \
+                for (int64_t j = start; j < end; j++) { /* no branch: hits are hard to foretell */  \
+                    uint64_t word = words[indices[j] >> 5];                                         \
+                    int bit = indices[j] & 31;                                                      \
+                    uint32_t below = (uint32_t)word & (((uint32_t)1 << bit) - 1);                   \
+                    rows[n_hits] = (uint32_t)(word >> 32);                                          \
+                    ends[n_hits] = (uint32_t)sizeof(START) * (uint32_t)__builtin_popcount(below);   \
+                    xs[n_hits] = data[j] * scale;                                                   \
+                    n_hits += (int)(word >> bit & 1);                                               \
+                }                                                                                   \
+                for (int h = 0; h < n_hits; h++) __builtin_prefetch(entries + rows[h] + ends[h]);   \
+                for (int h = 0; h < n_hits; h++) {                                                  \
+                    const START *starts = (const START *)(entries + rows[h] + ends[h]);             \
+                    ends[h] = rows[h] + starts[1];                                                  \
+                    rows[h] += starts[0];                                                           \
+                    __builtin_prefetch(entries + rows[h]);                                          \
+                }                                                                                   \
+            } else {                                                                                \
+                for (int64_t j = start; j < end; j++)                                               \
+                    __builtin_prefetch(entries + buckets[indices[j] >> shift]);                     \
+                for (int64_t j = start; j < end; j++) {                                             \
+                    const uint32_t *bucket = buckets + (indices[j] >> shift);                       \
+                    const uint16_t low = (uint16_t)indices[j];                                      \
+                    uint32_t place = bucket[0];                                                     \
+                    while (place < bucket[1] && *(const xmr_u16 *)(entries + place) < low)          \
+                        place += 2 + (uint32_t)sizeof(START) + *(const START *)(entries + place + 2);\
+                    if (place >= bucket[1] || *(const xmr_u16 *)(entries + place) != low) continue; \
+                    rows[n_hits] = place + 2 + (uint32_t)sizeof(START);                             \
+                    ends[n_hits] = rows[n_hits] + *(const START *)(entries + place + 2);            \
+                    xs[n_hits++] = data[j] * scale;                                                 \
+                }                                                                                   \
             }                                                                                       \
-            for (int h = 0; h < n_hits; h++) __builtin_prefetch(row_ptr + rows[h]);                 \
             for (int h = 0; h < n_hits; h++) {                                                      \
-                ends[h] = row_ptr[rows[h] + 1];                                                     \
-                rows[h] = row_ptr[rows[h]];                                                         \
-                __builtin_prefetch(entries + rows[h]);                                              \
-            }                                                                                       \
-            for (int h = 0; h < n_hits; h++) {                                                      \
-                XMR_ADD_ROW(SLOT, VALUE, margins, rows[h], ends[h], xs[h])                          \
+                float *restrict sums = h & 1 ? odd : margins;                                       \
+                XMR_ADD_ROW(SLOT, VALUE, sums, rows[h], ends[h], xs[h])                             \
             }                                                                                       \
         }                                                                                           \
+        for (int64_t i = 0; i < fan_out; i++) margins[i] += odd[i];                                 \
     }
 
 /* Score transforms, see ranking/_score_transform.py. */
@@ -188,15 +162,15 @@ static inline float xmr_log_sigmoid(float margin) {
     }
 
 #define XMR_DEFINE_ADDERS(VARIANT)                                       \
-    XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, xmr_u8, xmr_i8)                \
-    XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, xmr_u16, xmr_i8)              \
-    XMR_DEFINE_ADDER(add_u32_i8_##VARIANT, xmr_u32, xmr_i8)              \
-    XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, xmr_u8, xmr_i16)              \
-    XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, xmr_u16, xmr_i16)            \
-    XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, xmr_u32, xmr_i16)            \
-    XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, xmr_u8, xmr_f32)              \
-    XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, xmr_u16, xmr_f32)            \
-    XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, xmr_u32, xmr_f32)            \
+    XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, xmr_u8, xmr_u16, xmr_i8)       \
+    XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, xmr_u16, xmr_u32, xmr_i8)     \
+    XMR_DEFINE_ADDER(add_u32_i8_##VARIANT, xmr_u32, xmr_u32, xmr_i8)     \
+    XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, xmr_u8, xmr_u16, xmr_i16)     \
+    XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, xmr_u16, xmr_u32, xmr_i16)   \
+    XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, xmr_u32, xmr_u32, xmr_i16)   \
+    XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, xmr_u8, xmr_u16, xmr_f32)     \
+    XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, xmr_u16, xmr_u32, xmr_f32)   \
+    XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, xmr_u32, xmr_u32, xmr_f32)   \
     XMR_DEFINE_TRANSFORM(transform_##VARIANT)
 
 #define XMR_ADDER_ROW(VARIANT)                                                             \

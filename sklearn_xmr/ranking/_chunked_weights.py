@@ -5,16 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_xmr.ranking._chunked_weights_fast import build_buckets, build_words, list_word_features
+from sklearn_xmr.ranking._chunked_weights_fast import arrange_level, list_rows
 
-#: Aim for this many rows in a bucket of a chunk's feature directory.
-ROWS_PER_BUCKET = 2
-#: Features of one word of a chunk's bitmap; the other half of the word counts the rows before it.
-FEATURES_PER_WORD = 32
 #: What a pickle holds.
 STATE = {
-    "child_ptr", "chunk_ptr", "entry_ptr", "row_ptr", "entries", "scales", "intercepts", "n_features",
-    "value_dtype", "word_ptr", "words", "feature_ptr", "features", "bucket_ptr", "bucket_shift", "buckets",
+    "child_ptr", "entry_ptr", "entries", "word_ptr", "words", "bucket_ptr", "bucket_shift", "buckets",
+    "scales", "intercepts", "n_features", "value_dtype",
 }  # fmt: skip
 #: Dtypes that weights are stored in.
 VALUE_DTYPES = ("int8", "int16", "float32")
@@ -31,25 +27,30 @@ class ChunkedWeights:
     siblings. A row that would take at least half the room of a vector with a weight of every sibling is
     stored as that vector, to which it can be told by its size: it is added several times as fast.
 
-    A feature is found in one of two ways, whichever takes less room. A chunk with many rows has a bitmap
-    over all features: each 64-bit word holds the bits of 32 features and the number of rows before them.
-    A chunk with few rows lists its features, with a directory: bucket ``feature >> shift`` starts at
-    that row of the chunk.
+    A feature is found in one of two ways, and what it needs next to its weights lies on their cache line. A
+    chunk with many rows has a bitmap over all features: the low half of a 64-bit word has the bits of 32
+    features, the high half says where their rows begin in the chunk. There stands first where each row starts
+    and the last one ends, counted from there, then the rows. A chunk with fewer rows than words puts them
+    into buckets: bucket ``feature >> shift`` starts at that byte of the chunk and ends where the next one
+    starts. Each row follows the low 16 bits of its feature, by which a bucket is sorted, and its size. Starts
+    and sizes take 2 bytes if slots take 1, else 4.
 
     Parameters
     ----------
     child_ptr : ndarray of shape (n_parents + 1,), dtype int64
         Children of each parent, see `LabelTree`.
-    chunk_ptr : ndarray of shape (n_parents + 1,), dtype int64
-        Rows of each chunk.
-    features : ndarray of shape (n_rows,), dtype int32
-        Feature of each row.
     entry_ptr : ndarray of shape (n_parents + 1,), dtype int64
         First byte of each chunk in `entries`.
-    row_ptr : ndarray of shape (n_rows + n_parents,), dtype uint32
-        For each chunk its rows' first bytes and one end, counted from the chunk's first byte.
     entries : ndarray of shape (n_bytes,), dtype uint8
-        The rows: values of `value_dtype`, followed by slots of `slot_dtype` unless all siblings have one.
+        The rows, of values of `value_dtype`, followed by slots of `slot_dtype` unless all siblings have one.
+    word_ptr : ndarray of shape (n_parents + 1,), dtype int64
+        Words of each chunk, none if its rows lie in buckets.
+    words : ndarray of shape (n_words,), dtype uint64
+    bucket_ptr : ndarray of shape (n_parents + 1,), dtype int64
+        Buckets of each chunk, with the end of the last one; none if it has a bitmap.
+    buckets : ndarray of shape (n_buckets,), dtype uint32
+    bucket_shift : ndarray of shape (n_parents,), dtype uint8
+        At most 16.
     scales : ndarray of shape (n_parents,), dtype float32
         A weight is its stored value times its chunk's scale, which is infinite if a weight is not finite.
     intercepts : ndarray of shape (n_children,), dtype float32
@@ -58,39 +59,22 @@ class ChunkedWeights:
         Number of features of X.
     value_dtype : {"int8", "int16", "float32"}
         ``"int8"`` are multiples of 1/127 of the chunk's largest weight, ``"int16"`` of 1/32767.
-
-    Attributes
-    ----------
-    word_ptr, words, feature_ptr, bucket_ptr, bucket_shift, buckets : ndarray
-        Bitmaps; lists of features and their directories.
     """
 
-    def __init__(self, child_ptr, chunk_ptr, features, entry_ptr, row_ptr, entries, scales, intercepts,
-                 n_features, value_dtype):  # fmt: skip
+    def __init__(self, child_ptr, *, entry_ptr, entries, word_ptr, words, bucket_ptr, buckets, bucket_shift,
+                 scales, intercepts, n_features, value_dtype):  # fmt: skip
         self.child_ptr = child_ptr
-        self.chunk_ptr = chunk_ptr
         self.entry_ptr = entry_ptr
-        self.row_ptr = row_ptr
         self.entries = entries
-        self.value_dtype = value_dtype
+        self.word_ptr = word_ptr
+        self.words = words
+        self.bucket_ptr = bucket_ptr
+        self.buckets = buckets
+        self.bucket_shift = bucket_shift
         self.scales = scales
         self.intercepts = intercepts
         self.n_features = n_features
-        self._index_features(features)
-
-    def _index_features(self, features):
-        n_rows = np.diff(self.chunk_ptr)
-        n_words = -(-self.n_features // FEATURES_PER_WORD)
-        has_words = n_rows >= n_words  # 8 bytes a word or 8 bytes a row, directory included
-        self.word_ptr = _pointers(np.where(has_words, n_words, 0))
-        self.words = build_words(self.chunk_ptr, features, self.word_ptr)
-        self.feature_ptr = _pointers(np.where(has_words, 0, n_rows))
-        self.features = features[np.repeat(~has_words, n_rows)]
-        width = np.maximum(self.n_features * ROWS_PER_BUCKET // np.maximum(n_rows, 1), 1)
-        self.bucket_shift = np.floor(np.log2(width)).astype(np.uint8)
-        n_buckets = (max(self.n_features - 1, 0) >> self.bucket_shift.astype(np.int64)) + 1
-        self.bucket_ptr = _pointers(np.where(has_words, 0, n_buckets + 1))
-        self.buckets = build_buckets(self.feature_ptr, self.features, self.bucket_ptr, self.bucket_shift)
+        self.value_dtype = value_dtype
 
     @classmethod
     def from_csc(cls, weights, intercepts, child_ptr, value_dtype="float32"):
@@ -133,29 +117,20 @@ class ChunkedWeights:
         row_ptr = np.concatenate(
             [row_ptr[chunk_ptr[k] : chunk_ptr[k + 1] + 1] - entry_ptr[k] for k in range(n_parents)]
         )
-        return cls(
-            child_ptr, chunk_ptr, feature[rows].astype(np.int32), entry_ptr, row_ptr.astype(np.uint32),
-            packed, scales, np.asarray(intercepts, dtype=np.float32), weights.shape[0], value_dtype,
+        arrays = arrange_level(
+            chunk_ptr, feature[rows].astype(np.int32), entry_ptr, row_ptr.astype(np.uint32), packed, scales,
+            slot_dtype(child_ptr).itemsize, weights.shape[0],
         )  # fmt: skip
-
-    def row_features(self):
-        """Feature of each row, ndarray of shape (n_rows,), dtype int32."""
-        return list_word_features(
-            self.chunk_ptr, self.word_ptr, self.words, self.feature_ptr, self.features
+        intercepts = np.asarray(intercepts, dtype=np.float32)
+        return cls(
+            child_ptr, **arrays, intercepts=intercepts, n_features=weights.shape[0], value_dtype=value_dtype
         )
 
     def to_csc(self):
         """The weights as a csc_array of shape (n_features, n_children), dtype float32."""
-        parents = np.arange(self.child_ptr.size - 1)
-        n_rows = np.diff(self.chunk_ptr)
-        parent = np.repeat(parents, n_rows)
-        row, slots, values = self._unpack_rows(slice(None), parent)
-        parent = parent[row]
-        values = values * self.scales[parent]
+        features, parent, slots, values = self._read(0, self.child_ptr.size - 1)
         columns = self.child_ptr[:-1][parent] + slots
-        matrix = sp.csc_array(
-            (values, (self.row_features()[row], columns)), shape=(self.n_features, self.intercepts.size)
-        )
+        matrix = sp.csc_array((values, (features, columns)), shape=(self.n_features, self.intercepts.size))
         matrix.eliminate_zeros()
         matrix.sort_indices()
         return matrix
@@ -176,52 +151,57 @@ class ChunkedWeights:
             Not zero.
         """
         parent = int(np.searchsorted(self.child_ptr, child, side="right")) - 1
-        chunk = slice(parent, parent + 2)
-        words, listed = (slice(*pointers[chunk]) for pointers in (self.word_ptr, self.feature_ptr))
-        row_features = list_word_features(
-            *(_from_zero(pointers[chunk]) for pointers in (self.chunk_ptr, self.word_ptr)),
-            self.words[words],
-            _from_zero(self.feature_ptr[chunk]),
-            self.features[listed],
-        )
-        row, slots, values = self._unpack_rows(
-            slice(*self.chunk_ptr[chunk]), np.full(row_features.size, parent)
-        )
+        features, _, slots, values = self._read(parent, parent + 1)
         # vectors of all siblings hold zeros
         mine = (slots == child - self.child_ptr[parent]) & (values != 0)
-        return row_features[row[mine]], values[mine] * self.scales[parent]
+        return features[mine], values[mine]
 
-    def _unpack_rows(self, rows, parent):
-        """Entries of some rows.
+    def rows(self, first, last):
+        """Where the rows of some chunks lie.
 
         Parameters
         ----------
-        rows : slice
-        parent : ndarray of shape (n_rows,)
-            Of each of the rows.
+        first, last : int
+            Chunks from `first` to before `last`.
 
         Returns
         -------
-        row : ndarray of shape (n_entries,)
-            Numbered from the first of the rows.
-        slots : ndarray of shape (n_entries,)
-        values : ndarray of shape (n_entries,), dtype value_dtype
+        parent : ndarray of shape (n_rows,), dtype int32
+        feature : ndarray of shape (n_rows,), dtype int32
+            Ascending within a chunk.
+        start, end : ndarray of shape (n_rows,), dtype int64
+            Bytes in `entries`.
+        """
+        return list_rows(
+            self.entry_ptr, self.entries, self.word_ptr, self.words, self.bucket_ptr, self.bucket_shift,
+            self.buckets, self.slot_dtype.itemsize, first, last,
+        )  # fmt: skip
+
+    def _read(self, first, last):
+        """Weights of some chunks.
+
+        Parameters
+        ----------
+        first, last : int
+
+        Returns
+        -------
+        features, parents, slots : ndarray of shape (n_weights,)
+        values : ndarray of shape (n_weights,), dtype float32
         """
         value_size, slot_size = np.dtype(self.value_dtype).itemsize, self.slot_dtype.itemsize
-        # row_ptr has one end per chunk between the rows of two chunks
-        pointer = np.arange(self.chunk_ptr[-1])[rows] + parent
-        start, end = (self.row_ptr[pointer + step].astype(np.int64) for step in (0, 1))
+        parent, feature, start, end = self.rows(first, last)
         fan_out = np.diff(self.child_ptr)[parent]
         lists_all = end - start == fan_out * value_size
         n_entries = np.where(lists_all, fan_out, (end - start) // (value_size + slot_size))
         row = np.repeat(np.arange(n_entries.size), n_entries)
         slots = np.arange(row.size) - np.repeat(np.cumsum(n_entries) - n_entries, n_entries)
-        start += self.entry_ptr[parent]
         values = _bytes_at(self.entries, start[row] + slots * value_size, np.dtype(self.value_dtype))
         listed = ~lists_all[row]
         first_slot = (start + n_entries * value_size)[row[listed]]
         slots[listed] = _bytes_at(self.entries, first_slot + slots[listed] * slot_size, self.slot_dtype)
-        return row, slots, values
+        parent = parent[row]
+        return feature[row], parent, slots, values * self.scales[parent]
 
     def check_layout(self):
         """Refuse arrays whose dtypes or sizes do not belong together, as in a damaged file.
@@ -237,10 +217,8 @@ class ChunkedWeights:
         n_parents = self.child_ptr.size - 1
         sizes = {
             "child_ptr": self.intercepts.size,
-            "chunk_ptr": self.row_ptr.size - n_parents,
             "entry_ptr": self.entries.size,
             "word_ptr": self.words.size,
-            "feature_ptr": self.features.size,
             "bucket_ptr": self.buckets.size,
         }
         for name, size in sizes.items():
@@ -258,8 +236,6 @@ class ChunkedWeights:
                 f"{self.value_dtype!r}."
             )
         wanted = {name: (np.int64, None) for name in sizes} | {
-            "features": (np.int32, None),
-            "row_ptr": (np.uint32, None),
             "words": (np.uint64, None),
             "buckets": (np.uint32, None),
             "bucket_shift": (np.uint8, n_parents),

@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef struct Block:
@@ -19,15 +19,20 @@ cdef struct Chunk:
     float scale
     int64_t n_rows
     int64_t n_bytes
-    int32_t* features
-    uint32_t* row_ptr
+    int32_t* features   # of the rows, until they are arranged
+    uint32_t* row_ptr   # likewise
     uint8_t* entries
+    int64_t n_words     # of the bitmap, 0 if the rows lie in buckets
+    uint64_t* words
+    int64_t n_buckets   # with the end of the last one
+    uint32_t* buckets
+    int shift
 
 
 cdef void free_block(Block* block) noexcept nogil
 
 cdef void free_chunk(Chunk* chunk) noexcept nogil
 
-cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nogil
+cdef int build_chunk(Block* blocks, int64_t n_blocks, int64_t n_features, Chunk* chunk) noexcept nogil
 
-cdef join_chunks(Chunk* chunks, int64_t n_chunks)
+cdef join_chunks(Chunk* chunks, int64_t n_chunks, int64_t n_features)

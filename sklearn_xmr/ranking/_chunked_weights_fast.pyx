@@ -1,4 +1,4 @@
-"""Build the chunks of `ChunkedWeights`: merge what the solver wrote, index features.
+"""Build the chunks of `ChunkedWeights`: merge what the solver wrote, put it where look-ups find it.
 
 See the class for the layout.
 """
@@ -6,14 +6,126 @@ See the class for the layout.
 from libc.float cimport FLT_MIN
 from libc.math cimport INFINITY, fabsf, isfinite, rintf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 
-def build_words(const int64_t[::1] chunk_ptr, const int32_t[::1] features, const int64_t[::1] word_ptr):
-    """Bitmaps of the chunks that have one.
+# Features of a word of a bitmap; the other half of the word is an address.
+cdef int WORD_FEATURES = 32
+# Aim for this many rows in a bucket.
+cdef int ROWS_PER_BUCKET = 2
+# A row in a bucket tells the lower bits of its feature, of which the bucket fixes the others.
+cdef int MOST_SHIFT = 16
+
+
+cdef inline int start_size(int slot_size) noexcept nogil:
+    """Bytes that tell where a row starts within its word's rows, or its size."""
+    return 2 if slot_size == 1 else 4
+
+
+cdef inline int64_t read_start(const uint8_t* place, int size) noexcept nogil:
+    cdef uint16_t narrow
+    cdef uint32_t wide
+    if size == 2:
+        memcpy(&narrow, place, 2)
+        return narrow
+    memcpy(&wide, place, 4)
+    return wide
+
+
+cdef inline void write_start(uint8_t* place, int64_t start, int size) noexcept nogil:
+    cdef uint16_t narrow = <uint16_t> start
+    cdef uint32_t wide = <uint32_t> start
+    if size == 2:
+        memcpy(place, &narrow, 2)
+    else:
+        memcpy(place, &wide, 4)
+
+
+cdef int arrange_rows(Chunk* chunk, int64_t n_features) noexcept nogil:
+    """Put the rows behind a bitmap or into buckets; see `ChunkedWeights`.
+
+    Returns 0, -1 without memory, or -2 if the chunk is larger than addresses in it can tell.
+    """
+    cdef uint8_t* rows = chunk.entries
+    cdef int64_t n_words = (n_features + WORD_FEATURES - 1) // WORD_FEATURES, width, room, row
+    cdef int size = start_size(chunk.slot_size)
+    room = chunk.n_bytes + (2 + size) * chunk.n_rows
+    for row in range(chunk.n_rows):  # the end of a word's last row; there are no more words than rows
+        if row == 0 or chunk.features[row] // WORD_FEATURES != chunk.features[row - 1] // WORD_FEATURES:
+            room += size
+    if room >> 32:
+        return -2
+    chunk.entries = <uint8_t*> malloc(room + 1)
+    if chunk.entries == NULL:
+        chunk.entries = rows
+        return -1
+    if chunk.n_rows >= n_words:
+        chunk.n_words = n_words
+        chunk.words = <uint64_t*> malloc(n_words * sizeof(uint64_t))
+        if chunk.words != NULL:
+            arrange_words(chunk, rows, size)
+    else:
+        width = n_features * ROWS_PER_BUCKET // max(chunk.n_rows, 1)
+        chunk.shift = 0
+        while chunk.shift < MOST_SHIFT and width >> (chunk.shift + 1):
+            chunk.shift += 1
+        chunk.n_buckets = ((n_features - 1) >> chunk.shift) + 2
+        chunk.buckets = <uint32_t*> malloc(chunk.n_buckets * sizeof(uint32_t))
+        if chunk.buckets != NULL:
+            arrange_buckets(chunk, rows, size)
+    free(rows)
+    free(chunk.features)
+    free(chunk.row_ptr)
+    chunk.features, chunk.row_ptr = NULL, NULL
+    return -1 if chunk.words == NULL and chunk.buckets == NULL else 0
+
+
+cdef void arrange_words(Chunk* chunk, const uint8_t* rows, int size) noexcept nogil:
+    cdef int64_t row = 0, first, w, i, header
+    cdef uint8_t* end = chunk.entries
+    for w in range(chunk.n_words):
+        chunk.words[w] = <uint64_t> (end - chunk.entries) << 32
+        first = row
+        while row < chunk.n_rows and chunk.features[row] // WORD_FEATURES == w:
+            chunk.words[w] |= <uint64_t> 1 << (chunk.features[row] % WORD_FEATURES)
+            row += 1
+        if row == first:
+            continue
+        header = (row - first + 1) * size
+        for i in range(first, row + 1):
+            write_start(end + (i - first) * size, header + chunk.row_ptr[i] - chunk.row_ptr[first], size)
+        end += header
+        memcpy(end, rows + chunk.row_ptr[first], chunk.row_ptr[row] - chunk.row_ptr[first])
+        end += chunk.row_ptr[row] - chunk.row_ptr[first]
+    chunk.n_bytes = end - chunk.entries
+
+
+cdef void arrange_buckets(Chunk* chunk, const uint8_t* rows, int size) noexcept nogil:
+    cdef int64_t row = 0, b, n_bytes
+    cdef uint16_t low
+    cdef uint8_t* end = chunk.entries
+    for b in range(chunk.n_buckets):
+        chunk.buckets[b] = <uint32_t> (end - chunk.entries)
+        while row < chunk.n_rows and chunk.features[row] >> chunk.shift == b:
+            low = <uint16_t> chunk.features[row]
+            n_bytes = chunk.row_ptr[row + 1] - chunk.row_ptr[row]
+            memcpy(end, &low, 2)
+            write_start(end + 2, n_bytes, size)
+            memcpy(end + 2 + size, rows + chunk.row_ptr[row], n_bytes)
+            end += 2 + size + n_bytes
+            row += 1
+    chunk.n_bytes = end - chunk.entries
+
+
+def arrange_level(
+    const int64_t[::1] chunk_ptr, const int32_t[::1] features, const int64_t[::1] entry_ptr,
+    const uint32_t[::1] row_ptr, const uint8_t[::1] entries, const float[::1] scales, int slot_size,
+    int64_t n_features,
+):
+    """Chunks whose rows lie one behind the other, as the search reads them.
 
     Parameters
     ----------
@@ -21,79 +133,105 @@ def build_words(const int64_t[::1] chunk_ptr, const int32_t[::1] features, const
         Rows of each chunk.
     features : (n_rows,)
         Ascending within a chunk.
-    word_ptr : (n_chunks + 1,)
-        Words of each chunk; none where the chunk has no bitmap.
+    entry_ptr : (n_chunks + 1,)
+        Bytes of each chunk.
+    row_ptr : (n_rows + n_chunks,)
+        For each chunk its rows' first bytes and one end, counted from the chunk's first byte.
+    entries : (n_bytes,)
+    scales : (n_chunks,)
+    slot_size : int
+    n_features : int
 
     Returns
     -------
-    words : ndarray of shape (word_ptr[-1],), dtype uint64
-        Low half: one bit for each of 32 features. High half: rows before them.
+    level : dict
+        See `join_chunks`.
     """
-    cdef int64_t n_chunks = chunk_ptr.shape[0] - 1, c, row, w, first, n_rows
-    cdef uint64_t[::1] words = np.zeros(word_ptr[n_chunks], dtype=np.uint64)
-    for c in range(n_chunks):
-        first = chunk_ptr[c]
-        n_rows = chunk_ptr[c + 1] - first
-        row = 0
-        for w in range(word_ptr[c + 1] - word_ptr[c]):
-            words[word_ptr[c] + w] = <uint64_t> row << 32
-            while row < n_rows and features[first + row] >> 5 == w:
-                words[word_ptr[c] + w] |= <uint64_t> 1 << (features[first + row] & 31)
-                row += 1
-    return np.asarray(words)
+    cdef int64_t n_chunks = chunk_ptr.shape[0] - 1, k, n
+    cdef int status = 0
+    cdef Chunk* chunks = <Chunk*> calloc(n_chunks + 1, sizeof(Chunk))
+    cdef Chunk* chunk
+    try:
+        if chunks == NULL:
+            raise MemoryError
+        for k in range(n_chunks):
+            chunk = chunks + k
+            chunk.slot_size = slot_size
+            chunk.scale = scales[k]
+            chunk.n_rows = n = chunk_ptr[k + 1] - chunk_ptr[k]
+            chunk.n_bytes = entry_ptr[k + 1] - entry_ptr[k]
+            if allocate_rows(chunk):
+                raise MemoryError
+            if n:
+                memcpy(chunk.features, &features[chunk_ptr[k]], n * sizeof(int32_t))
+                memcpy(chunk.entries, &entries[entry_ptr[k]], chunk.n_bytes)
+            memcpy(chunk.row_ptr, &row_ptr[chunk_ptr[k] + k], (n + 1) * sizeof(uint32_t))
+            status = arrange_rows(chunk, n_features)
+            if status == -1:
+                raise MemoryError
+            if status == -2:
+                raise ValueError(f"The weights of a cluster take more than 4 GB: {n} features.")
+        return join_chunks(chunks, n_chunks, n_features)
+    finally:
+        if chunks != NULL:
+            for k in range(n_chunks):
+                free_chunk(chunks + k)
+        free(chunks)
 
 
-def list_word_features(
-    const int64_t[::1] chunk_ptr, const int64_t[::1] word_ptr, const uint64_t[::1] words,
-    const int64_t[::1] feature_ptr, const int32_t[::1] listed,
+def list_rows(
+    const int64_t[::1] entry_ptr, const uint8_t[::1] entries, const int64_t[::1] word_ptr,
+    const uint64_t[::1] words, const int64_t[::1] bucket_ptr, const uint8_t[::1] bucket_shift,
+    const uint32_t[::1] buckets, int slot_size, int64_t first, int64_t last,
 ):
-    """Feature of every row, from bitmaps and lists."""
-    cdef int64_t n_chunks = chunk_ptr.shape[0] - 1, c, row = 0, w, i
-    cdef int bit
-    cdef int32_t[::1] features = np.empty(chunk_ptr[n_chunks], dtype=np.int32)
-    for c in range(n_chunks):
-        for w in range(word_ptr[c + 1] - word_ptr[c]):
-            for bit in range(32):
-                if words[word_ptr[c] + w] >> bit & 1:
-                    features[row] = <int32_t> (32 * w + bit)
-                    row += 1
-        for i in range(feature_ptr[c], feature_ptr[c + 1]):
-            features[row] = listed[i]
-            row += 1
-    return np.asarray(features)
-
-
-def build_buckets(const int64_t[::1] feature_ptr, const int32_t[::1] features,
-                  const int64_t[::1] bucket_ptr, const uint8_t[::1] bucket_shift):
-    """First row of each bucket of each chunk that lists its features.
-
-    Parameters
-    ----------
-    feature_ptr : (n_chunks + 1,)
-        Listed features of each chunk.
-    features : (n_listed,)
-        Ascending within a chunk.
-    bucket_ptr : (n_chunks + 1,)
-        Room of each chunk in the result: its number of buckets and one end; none for a bitmap.
-    bucket_shift : (n_chunks,)
-        A feature's bucket is ``feature >> shift``.
+    """Rows of the chunks from `first` to `last`, as they lie.
 
     Returns
     -------
-    buckets : ndarray of shape (bucket_ptr[-1],), dtype uint32
-        Row numbers within the chunk.
+    chunk : ndarray of shape (n_rows,), dtype int32
+        Of each row.
+    feature : ndarray of shape (n_rows,), dtype int32
+    start, end : ndarray of shape (n_rows,), dtype int64
+        Bytes of each row's values and slots in `entries`.
     """
-    cdef int64_t n_chunks = feature_ptr.shape[0] - 1, c, row, first, n_rows, b
-    cdef uint32_t[::1] buckets = np.empty(bucket_ptr[n_chunks], dtype=np.uint32)
-    for c in range(n_chunks):
-        first = feature_ptr[c]
-        n_rows = feature_ptr[c + 1] - first
-        row = 0
-        for b in range(bucket_ptr[c + 1] - bucket_ptr[c]):
-            while row < n_rows and (features[first + row] >> bucket_shift[c]) < b:
-                row += 1
-            buckets[bucket_ptr[c] + b] = <uint32_t> row
-    return np.asarray(buckets)
+    cdef int64_t c, w, b, place, n_rows, header
+    cdef int bit, pass_number, size = start_size(slot_size)
+    cdef int32_t[::1] chunk = np.empty(0, dtype=np.int32), feature = chunk
+    cdef int64_t[::1] start = np.empty(0, dtype=np.int64), end = start
+    cdef uint16_t low
+    for pass_number in range(2):  # counts, then lists
+        n_rows = 0
+        for c in range(first, last):
+            for w in range(word_ptr[c], word_ptr[c + 1]):
+                place = entry_ptr[c] + <int64_t> (words[w] >> 32)
+                header = place
+                for bit in range(WORD_FEATURES):
+                    if not words[w] >> bit & 1:
+                        continue
+                    if pass_number:
+                        chunk[n_rows] = <int32_t> c
+                        feature[n_rows] = <int32_t> (WORD_FEATURES * (w - word_ptr[c]) + bit)
+                        start[n_rows] = place + read_start(&entries[header], size)
+                        end[n_rows] = place + read_start(&entries[header + size], size)
+                    header += size
+                    n_rows += 1
+            for b in range(bucket_ptr[c], bucket_ptr[c + 1] - 1):
+                place = entry_ptr[c] + buckets[b]
+                while place < entry_ptr[c] + buckets[b + 1]:
+                    header = read_start(&entries[place + 2], size)
+                    if pass_number:
+                        memcpy(&low, &entries[place], 2)
+                        chunk[n_rows] = <int32_t> c
+                        feature[n_rows] = <int32_t> (
+                            ((b - bucket_ptr[c]) << bucket_shift[c] >> MOST_SHIFT << MOST_SHIFT) + low)
+                        start[n_rows] = place + 2 + size
+                        end[n_rows] = place + 2 + size + header
+                    place += 2 + size + header
+                    n_rows += 1
+        if pass_number == 0:
+            chunk, feature = np.empty(n_rows, dtype=np.int32), np.empty(n_rows, dtype=np.int32)
+            start, end = np.empty(n_rows, dtype=np.int64), np.empty(n_rows, dtype=np.int64)
+    return np.asarray(chunk), np.asarray(feature), np.asarray(start), np.asarray(end)
 
 
 cdef inline void put_value(const Chunk* chunk, uint8_t* values, int64_t i, float value) noexcept nogil:
@@ -223,13 +361,23 @@ cdef void free_chunk(Chunk* chunk) noexcept nogil:
     free(chunk.features)
     free(chunk.row_ptr)
     free(chunk.entries)
-    chunk.features, chunk.row_ptr, chunk.entries = NULL, NULL, NULL
+    free(chunk.words)
+    free(chunk.buckets)
+    chunk.features, chunk.row_ptr, chunk.entries, chunk.words, chunk.buckets = NULL, NULL, NULL, NULL, NULL
 
 
-cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nogil:
+cdef int allocate_rows(Chunk* chunk) noexcept nogil:
+    """Room for rows that are yet to be arranged; returns 0, or -1 without memory."""
+    chunk.features = <int32_t*> malloc((chunk.n_rows + 1) * sizeof(int32_t))
+    chunk.row_ptr = <uint32_t*> malloc((chunk.n_rows + 1) * sizeof(uint32_t))
+    chunk.entries = <uint8_t*> malloc(chunk.n_bytes + 1)
+    return -1 if chunk.features == NULL or chunk.row_ptr == NULL or chunk.entries == NULL else 0
+
+
+cdef int build_chunk(Block* blocks, int64_t n_blocks, int64_t n_features, Chunk* chunk) noexcept nogil:
     """Merge the blocks of a cluster, which are freed, into its chunk.
 
-    Returns 0, -1 without memory, or -2 if the chunk is larger than its row pointers can tell.
+    Returns 0, -1 without memory, or -2 if the chunk is larger than addresses in it can tell.
     """
     cdef int64_t b
     cdef int64_t* ends
@@ -241,44 +389,43 @@ cdef int build_chunk(Block* blocks, int64_t n_blocks, Chunk* chunk) noexcept nog
     if chunk.n_bytes >> 32:
         free(cursors)
         return -2
-    chunk.features = <int32_t*> malloc((chunk.n_rows + 1) * sizeof(int32_t))
-    chunk.row_ptr = <uint32_t*> malloc((chunk.n_rows + 1) * sizeof(uint32_t))
-    chunk.entries = <uint8_t*> malloc(chunk.n_bytes + 1)
-    if chunk.features == NULL or chunk.row_ptr == NULL or chunk.entries == NULL:
+    if allocate_rows(chunk):
         free(cursors)
         return -1
     write_chunk(blocks, n_blocks, cursors, ends, chunk)
     free(cursors)
     for b in range(n_blocks):
         free_block(blocks + b)
-    return 0
+    return arrange_rows(chunk, n_features)
 
 
-cdef join_chunks(Chunk* chunks, int64_t n_chunks):
-    """The chunks of a level, which are freed: chunk_ptr, features, entry_ptr, row_ptr, entries, scales."""
-    cdef int64_t k, n
-    cdef int64_t[::1] chunk_ptr = np.zeros(n_chunks + 1, dtype=np.int64)
-    cdef int64_t[::1] entry_ptr = np.zeros(n_chunks + 1, dtype=np.int64)
+cdef join_chunks(Chunk* chunks, int64_t n_chunks, int64_t n_features):
+    """The arrays of a level's chunks, which are freed, by their names in `ChunkedWeights`."""
+    cdef int64_t k
+    cdef int64_t[:, ::1] ptr = np.zeros((3, n_chunks + 1), dtype=np.int64)
     for k in range(n_chunks):
-        chunk_ptr[k + 1] = chunk_ptr[k] + chunks[k].n_rows
-        entry_ptr[k + 1] = entry_ptr[k] + chunks[k].n_bytes
+        if chunks[k].entries == NULL and build_chunk(NULL, 0, n_features, chunks + k):  # without children
+            raise MemoryError
+        ptr[0, k + 1] = ptr[0, k] + chunks[k].n_bytes
+        ptr[1, k + 1] = ptr[1, k] + chunks[k].n_words
+        ptr[2, k + 1] = ptr[2, k] + chunks[k].n_buckets
     # one element more than needed, so that the address of the first one always exists
-    cdef int32_t[::1] features = np.empty(chunk_ptr[n_chunks] + 1, dtype=np.int32)
-    cdef uint32_t[::1] row_ptr = np.empty(chunk_ptr[n_chunks] + n_chunks, dtype=np.uint32)
-    cdef uint8_t[::1] entries = np.empty(entry_ptr[n_chunks] + 1, dtype=np.uint8)
+    cdef uint8_t[::1] entries = np.empty(ptr[0, n_chunks] + 1, dtype=np.uint8)
+    cdef uint64_t[::1] words = np.empty(ptr[1, n_chunks] + 1, dtype=np.uint64)
+    cdef uint32_t[::1] buckets = np.empty(ptr[2, n_chunks] + 1, dtype=np.uint32)
+    cdef uint8_t[::1] shifts = np.zeros(n_chunks, dtype=np.uint8)
     cdef float[::1] scales = np.empty(n_chunks, dtype=np.float32)
     for k in range(n_chunks):
-        n = chunks[k].n_rows
         scales[k] = chunks[k].scale
-        row_ptr[chunk_ptr[k] + k] = 0
-        if chunks[k].entries == NULL:  # no child has a positive row
-            scales[k] = largest_to_scale(0, chunks[k].value_size)
-            continue
-        memcpy(&features[chunk_ptr[k]], chunks[k].features, n * sizeof(int32_t))
-        memcpy(&row_ptr[chunk_ptr[k] + k], chunks[k].row_ptr, (n + 1) * sizeof(uint32_t))
-        memcpy(&entries[entry_ptr[k]], chunks[k].entries, chunks[k].n_bytes)
+        shifts[k] = <uint8_t> chunks[k].shift
+        memcpy(&entries[ptr[0, k]], chunks[k].entries, chunks[k].n_bytes)
+        memcpy(&words[ptr[1, k]], chunks[k].words, chunks[k].n_words * sizeof(uint64_t))
+        memcpy(&buckets[ptr[2, k]], chunks[k].buckets, chunks[k].n_buckets * sizeof(uint32_t))
         free_chunk(chunks + k)
-    return (
-        np.asarray(chunk_ptr), np.asarray(features)[:chunk_ptr[n_chunks]], np.asarray(entry_ptr),
-        np.asarray(row_ptr), np.asarray(entries)[:entry_ptr[n_chunks]], np.asarray(scales),
-    )
+    entry_ptr, word_ptr, bucket_ptr = (np.array(ptr[i]) for i in range(3))
+    return {
+        "entry_ptr": entry_ptr, "entries": np.asarray(entries)[:entry_ptr[n_chunks]],
+        "word_ptr": word_ptr, "words": np.asarray(words)[:word_ptr[n_chunks]],
+        "bucket_ptr": bucket_ptr, "buckets": np.asarray(buckets)[:bucket_ptr[n_chunks]],
+        "bucket_shift": np.asarray(shifts), "scales": np.asarray(scales),
+    }

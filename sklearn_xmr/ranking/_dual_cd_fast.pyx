@@ -540,7 +540,8 @@ cdef int run_and_merge(
         return -1
     if watch.interrupted or XMR_COUNT_DOWN(level.n_left + parent):
         return 0
-    return build_chunk(blocks + first, level.task_ptr[parent + 1] - first, level.chunks + parent)
+    return build_chunk(
+        blocks + first, level.task_ptr[parent + 1] - first, X.n_columns, level.chunks + parent)
 
 
 cdef const int64_t* pointer64(const int64_t[::1] array) noexcept:
@@ -617,8 +618,8 @@ def solve_label_tree(
 
     Returns
     -------
-    chunks : list of tuple
-        For each level (chunk_ptr, features, entry_ptr, row_ptr, entries, scales, intercepts).
+    levels : list of dict
+        For each level its arrays by their names in `ChunkedWeights`.
     n_iter : int
         Largest number of passes.
     n_unconverged : int
@@ -722,11 +723,12 @@ def solve_label_tree(
                 "The weights of a cluster take more than 4 GB; raise weight_threshold or branch more.")
         if failure:
             raise MemoryError("Not enough memory to train the rankers.")
-        chunks = [
-            (*join_chunks(level_table[i].chunks, level_table[i].n_parents), all_intercepts[i])
+        solved = [
+            join_chunks(level_table[i].chunks, level_table[i].n_parents, n_features)
+            | {"intercepts": all_intercepts[i]}
             for i in range(n_levels)
         ]
-        return chunks, int(np.max(n_iter)), int(np.sum(n_unconverged))
+        return solved, int(np.max(n_iter)), int(np.sum(n_unconverged))
     finally:
         if blocks != NULL:
             for b in range(n_tasks):

@@ -147,7 +147,7 @@ def fit_linear_rankers(
         "threshold": weight_threshold,
         "seed": seed,
     }
-    chunks, n_iter, n_unconverged = solve_label_tree(
+    solved, n_iter, n_unconverged = solve_label_tree(
         indptr,
         indices,
         data,
@@ -165,8 +165,8 @@ def fit_linear_rankers(
         effective_n_threads(),
     )
     weights = [
-        ChunkedWeights(problem.child_ptr, *chunk, n_features=X.shape[1], value_dtype=value_dtype)
-        for problem, chunk, value_dtype in zip(problems, chunks, value_dtypes, strict=True)
+        ChunkedWeights(problem.child_ptr, **arrays, n_features=X.shape[1], value_dtype=value_dtype)
+        for problem, arrays, value_dtype in zip(problems, solved, value_dtypes, strict=True)
     ]
     return weights, n_iter, n_unconverged
 
