@@ -27,13 +27,17 @@ class ChunkedWeights:
     siblings. A row that would take at least half the room of a vector with a weight of every sibling is
     stored as that vector, to which it can be told by its size: it is added several times as fast.
 
-    A feature is found in one of two ways, and what it needs next to its weights lies on their cache line. A
-    chunk with many rows has a bitmap over all features: the low half of a 64-bit word has the bits of 32
-    features, the high half says where their rows begin in the chunk. There stands first where each row starts
-    and the last one ends, counted from there, then the rows. A chunk with fewer rows than words puts them
-    into buckets: bucket ``feature >> shift`` starts at that byte of the chunk and ends where the next one
-    starts. Each row follows the low 16 bits of its feature, by which a bucket is sorted, and its size. Starts
-    and sizes take 2 bytes if slots take 1, else 4.
+    A feature is found in one of two ways, and what is read next lies beside its weights.
+
+    A chunk with at least as many rows as words has a bitmap over all features. The low half of a 64-bit word
+    has the bits of 32 features, the high half says at which byte of the chunk their part begins. It begins with
+    the start of each row and the end of the last one, counted from there, and the rows follow.
+
+    A chunk with fewer rows has buckets: bucket ``feature >> shift`` starts at that byte of the chunk and ends
+    where the next one starts. Before each row come the low 16 bits of its feature, by which a bucket is
+    sorted, and its size.
+
+    Starts and sizes take 2 bytes if slots take 1, else 4.
 
     Parameters
     ----------
@@ -42,7 +46,7 @@ class ChunkedWeights:
     entry_ptr : ndarray of shape (n_parents + 1,), dtype int64
         First byte of each chunk in `entries`.
     entries : ndarray of shape (n_bytes,), dtype uint8
-        The rows, of values of `value_dtype`, followed by slots of `slot_dtype` unless all siblings have one.
+        Rows: values of `value_dtype`, followed by slots of `slot_dtype` unless all siblings have one.
     word_ptr : ndarray of shape (n_parents + 1,), dtype int64
         Words of each chunk, none if its rows lie in buckets.
     words : ndarray of shape (n_words,), dtype uint64
@@ -253,9 +257,9 @@ class ChunkedWeights:
                 )
 
     def __setstate__(self, state):
-        missing = STATE - state.keys()
-        if missing:
-            raise ValueError(f"These weights are damaged: {', '.join(sorted(missing))} missing.")
+        if state.keys() != STATE:
+            names = ", ".join(sorted(STATE ^ state.keys()))
+            raise ValueError(f"These weights are damaged: {names} missing or unknown.")
         self.__dict__.update(state)
         self.check_layout()
 

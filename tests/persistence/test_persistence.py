@@ -303,16 +303,17 @@ def falling(name):
 DAMAGES = {
     **{
         f"{name} out of range": (out_of_range(name), name)
-        for name in ("chunk_ptr", "entry_ptr", "feature_ptr", "bucket_ptr")
+        for name in ("entry_ptr", "bucket_ptr")
     },
-    **{f"{name} falls": (falling(name), name) for name in ("child_ptr", "chunk_ptr", "entry_ptr")},
+    **{f"{name} falls": (falling(name), name) for name in ("child_ptr", "entry_ptr")},
     "entries cut": (damaged(lambda level: {"entries": level.entries[:-1]}), "entry_ptr"),
     "entries missing": (lambda state: delattr(state["chunked_weights_"][-1], "entries"), "entries missing"),
+    "unknown array": (damaged(lambda level: {"row_ptr": level.buckets}), "row_ptr missing or unknown"),
     "intercepts cut": (damaged(lambda level: {"intercepts": level.intercepts[:-1]}), "child_ptr"),
     "scales cut": (damaged(lambda level: {"scales": level.scales[:0]}), "scales"),
     "float64 values": (damaged(lambda level: {"value_dtype": "float64"}), "value_dtype"),
     "signed entries": (damaged(lambda level: {"entries": level.entries.astype(np.int8)}), "entries"),
-    "int32 row_ptr": (damaged(lambda level: {"row_ptr": level.row_ptr.astype(np.uint64)}), "row_ptr"),
+    "int32 buckets": (damaged(lambda level: {"buckets": level.buckets.astype(np.int32)}), "buckets"),
     "a level is missing": (lambda state: state["chunked_weights_"].pop(), "do not belong together"),
     "levels change places": (lambda state: state["chunked_weights_"].reverse(), "do not belong together"),
     "classes are missing": (
@@ -329,7 +330,7 @@ def listed():
     """A model of many rare features: its chunks list them, where those of `model` have bitmaps."""
     X, Y = random_problem(300, 100_000, 40, density=0.0001, random_state=1)
     fitted = XRLinearClassifier(indexer=HierarchicalKMeans(4, 5), random_state=0).fit(X, Y)
-    assert fitted.chunked_weights_[-1].features.size and not fitted.chunked_weights_[-1].words.size
+    assert fitted.chunked_weights_[-1].buckets.size and not fitted.chunked_weights_[-1].words.size
     return fitted
 
 

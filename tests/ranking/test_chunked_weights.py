@@ -7,6 +7,8 @@ from _data import random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_xmr._label_tree import LabelTree
+from sklearn_xmr.matching._beam_search import BeamSearch
 from sklearn_xmr.ranking._chunked_weights import ChunkedWeights
 from sklearn_xmr.ranking._linear_ranker import LevelProblem, fit_linear_rankers
 
@@ -32,26 +34,61 @@ def test_round_trip_and_layout(n_features, fan_outs, density, seed):
         np.testing.assert_array_equal(features, np.sort(column.row))
         np.testing.assert_array_equal(weights, column.data[np.argsort(column.row)])
         assert weights.dtype == np.float32
-    row_features = chunked.row_features()
+    parents, row_features, starts, ends = chunked.rows(0, len(fan_outs))
+    assert np.all(np.diff(parents) >= 0)
     for chunk in range(len(fan_outs)):
-        features = row_features[chunked.chunk_ptr[chunk] : chunked.chunk_ptr[chunk + 1]].tolist()
+        mine = parents == chunk
+        features = row_features[mine].tolist()
         assert features == sorted(set(features))
-        words = chunked.words[chunked.word_ptr[chunk] : chunked.word_ptr[chunk + 1]].tolist()
-        listed = chunked.features[chunked.feature_ptr[chunk] : chunked.feature_ptr[chunk + 1]].tolist()
-        buckets = chunked.buckets[chunked.bucket_ptr[chunk] : chunked.bucket_ptr[chunk + 1]]
-        assert bool(words) == (not listed and buckets.size == 0) == (8 * len(features) >= n_features / 4)
+        places = dict(zip(features, zip(starts[mine], ends[mine], strict=True), strict=True))
+        has_words = np.diff(chunked.word_ptr)[chunk] > 0
+        assert has_words == (np.diff(chunked.bucket_ptr)[chunk] == 0) == (len(features) >= n_features / 32)
         for feature in range(n_features):
-            if (
-                words
-            ):  # the bit tells whether the row exists, the word's count and the bits below where it is
-                word, bit = words[feature // 32], feature % 32
-                row = (word >> 32) + bin(word & ((1 << bit) - 1)).count("1")
-                assert (word >> bit & 1) == (feature in features)
-                assert feature not in features or features[row] == feature
-            else:  # the directory sends every feature to the rows that can hold it
-                bucket = feature >> int(chunked.bucket_shift[chunk])
-                rows = range(buckets[bucket], buckets[bucket + 1])
-                assert (feature in features) == (feature in [listed[row] for row in rows])
+            find = find_in_word if has_words else find_in_bucket
+            assert find(chunked, chunk, feature) == places.get(feature)
+
+
+def find_in_word(chunked, chunk, feature):
+    """Where a row lies, by its bit and by how many are set below it; None without one. Slots take a byte."""
+    word, bit = int(chunked.words[chunked.word_ptr[chunk] + feature // 32]), feature % 32
+    if not word >> bit & 1:
+        return None
+    group = chunked.entry_ptr[chunk] + (word >> 32)
+    place = group + 2 * bin(word & ((1 << bit) - 1)).count("1")
+    start, end = chunked.entries[place : place + 4].view(np.uint16)
+    return group + start, group + end
+
+
+def find_in_bucket(chunked, chunk, feature):
+    """The same by the rows that the directory sends the feature to."""
+    bucket = chunked.bucket_ptr[chunk] + (feature >> int(chunked.bucket_shift[chunk]))
+    place, last = chunked.entry_ptr[chunk] + chunked.buckets[bucket : bucket + 2].astype(np.int64)
+    while place < last:
+        low, size = chunked.entries[place : place + 4].view(np.uint16)
+        if low == feature % 2**16:
+            return place + 4, place + 4 + size
+        place += 4 + size
+    assert place == last
+    return None
+
+
+@pytest.mark.parametrize("slot_size", [1, 2])
+def test_buckets_of_very_many_features(slot_size):
+    """A row stores no more than 16 bits of its feature."""
+    fan_out = 3 if slot_size == 1 else 300
+    features = np.array([0, 1, 65535, 65536, 65537, 131072, 2**31 - 2])
+    matrix = sp.csc_array(
+        (np.arange(1.0, 8.0), (features, np.arange(7) % fan_out)), shape=(2**31 - 1, fan_out)
+    )
+    chunked = ChunkedWeights.from_csc(matrix, np.zeros(fan_out), np.array([0, fan_out]))
+    assert chunked.slot_dtype.itemsize == slot_size
+    assert chunked.bucket_shift.tolist() == [16]
+    np.testing.assert_array_equal(chunked.rows(0, 1)[1], features)
+    search = BeamSearch(LabelTree.flat(fan_out), [chunked])
+    for i, feature in enumerate(features):
+        row = sp.csr_array(([1.0], ([0], [feature])), shape=(1, 2**31 - 1), dtype=np.float32)
+        labels, _ = search.topk(row, 1, 10, [(0, 1.0)])
+        assert labels[0, 0] == i % fan_out
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
@@ -89,7 +126,7 @@ def test_solver_and_from_csc_store_alike(weight_dtype, fan_out):
     level = fit_level(X, Y, weight_dtype, fan_out)
     again = ChunkedWeights.from_csc(exact.to_csc(), exact.intercepts, exact.child_ptr, weight_dtype)
     assert level.entries.size > 100
-    for name in ("chunk_ptr", "entry_ptr", "row_ptr", "scales", "intercepts", "words"):
+    for name in ("entry_ptr", "scales", "intercepts", "words", "buckets"):
         np.testing.assert_array_equal(getattr(level, name), getattr(again, name), err_msg=name)
     # the order of slots within a row is free
     np.testing.assert_array_equal(level.to_csc().toarray(), again.to_csc().toarray())
@@ -103,7 +140,8 @@ def test_rows_are_vectors_where_those_take_less_than_twice_the_room(value_dtype,
     chunked = ChunkedWeights.from_csc(
         sp.csc_array(dense), np.zeros(fan_out), np.array([0, fan_out]), value_dtype
     )
-    for n, size in enumerate(np.diff(chunked.row_ptr.astype(int)), start=1):
+    _, _, starts, ends = chunked.rows(0, 1)
+    for n, size in enumerate(ends - starts, start=1):
         listed, vector = n * (value_size + slot_size), fan_out * value_size
         assert size == (vector if 2 * listed >= vector else listed)
     np.testing.assert_allclose(chunked.to_csc().toarray(), dense, rtol=1e-6)
