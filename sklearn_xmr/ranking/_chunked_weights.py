@@ -29,13 +29,13 @@ class ChunkedWeights:
 
     A feature is found in one of two ways, and what is read next lies beside its weights.
 
-    A chunk with at least as many rows as words has a bitmap over all features. The low half of a 64-bit word
-    has the bits of 32 features, the high half says at which byte of the chunk their part begins. It begins with
-    the start of each row and the end of the last one, counted from there, and the rows follow.
+    A chunk with at least as many rows as words has a bitmap over all features. The low half of a 64-bit
+    word has the bits of 32 features, the high half says at which byte of the chunk their part begins: with
+    the start of each row and the end of the last one, counted from there. The rows follow.
 
-    A chunk with fewer rows has buckets: bucket ``feature >> shift`` starts at that byte of the chunk and ends
-    where the next one starts. Before each row come the low 16 bits of its feature, by which a bucket is
-    sorted, and its size.
+    A chunk with fewer rows has buckets: bucket ``feature >> shift`` starts at that byte of the chunk and
+    ends where the next one starts. Before each row come the low 16 bits of its feature, by which a bucket
+    is sorted, and its size.
 
     Starts and sizes take 2 bytes if slots take 1, else 4.
 
