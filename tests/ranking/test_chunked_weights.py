@@ -49,7 +49,7 @@ def test_round_trip_and_layout(n_features, fan_outs, density, seed):
 
 
 def find_in_word(chunked, chunk, feature):
-    """Where a row lies, by its bit and the number of those set below it; None without. For one-byte slots."""
+    """Where a row lies, by its bit and the number of those set below it, or None. For one-byte slots."""
     word, bit = int(chunked.words[chunked.word_ptr[chunk] + feature // 32]), feature % 32
     if not word >> bit & 1:
         return None
