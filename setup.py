@@ -14,9 +14,11 @@ from setuptools.command.build_ext import build_ext
 BOUNDSCHECK = os.environ.get("XMR_BOUNDSCHECK", "0") == "1"
 
 # No -march=native and no -ffast-math: wheels must run anywhere and give the same answers there.
-# Without contraction into fused multiply-adds every instruction-set variant of a kernel rounds alike.
+# Without contraction into fused multiply-adds every instruction-set variant of a kernel rounds alike. Nothing
+# looks at the processor's exception flags, for the sake of which GCC would leave loops with conditions scalar.
 WINDOWS = sys.platform == "win32"
-FLAGS = ["/clang:-O3", "/clang:-ffp-contract=off"] if WINDOWS else ["-O3", "-g0", "-ffp-contract=off"]
+OPTIONS = ["-O3", "-ffp-contract=off", "-fno-trapping-math"]
+FLAGS = [f"/clang:{option}" for option in OPTIONS] if WINDOWS else ["-g0", *OPTIONS]
 
 
 class BuildExt(build_ext):

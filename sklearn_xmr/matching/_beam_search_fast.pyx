@@ -28,6 +28,8 @@ cdef extern from "_chunk_scores.h" nogil:
     ctypedef void (*xmr_adder)(
         const xmr_chunks*, int64_t, const int32_t*, const float*, int64_t, float*) noexcept
     ctypedef void (*xmr_transformer)(const xmr_chunks*, float, float*, int64_t) noexcept
+    ctypedef int64_t (*xmr_gatherer)(
+        const xmr_chunks*, const float*, int64_t, int64_t, float, uint64_t*, int64_t) noexcept
     ctypedef struct xmr_chunks:
         const int64_t* child_ptr
         const int64_t* entry_ptr
@@ -46,6 +48,7 @@ cdef extern from "_chunk_scores.h" nogil:
         float parameter
         xmr_adder add
         xmr_transformer transform
+        xmr_gatherer gather
     void xmr_choose_functions(xmr_chunks* level, int variant, int value_size, int slot_size)
     float xmr_log_sigmoid(float)
     int XMR_IDENTITY
@@ -145,8 +148,7 @@ cdef int64_t search_row(
             level.transform(level, path, margins, last - first)
             if masks != NULL:
                 mark_forbidden(&masks[t], row, first, last, margins)
-            n_candidates = gather_candidates(
-                level.identifiers, margins, first, last, floor, keys, n_candidates)
+            n_candidates = level.gather(level, margins, first, last - first, floor, keys, n_candidates)
             if n_candidates > width:
                 if has_copies:
                     n_candidates = keep_best_copies(keys, n_candidates, k, max_copies, table)
@@ -162,21 +164,6 @@ cdef int64_t search_row(
         n_beam = n_candidates
         memcpy(beam, keys, n_beam * sizeof(uint64_t))
     return n_beam
-
-
-cdef inline int64_t gather_candidates(
-    const int32_t* identifiers, const float* scores, int64_t first, int64_t last, float floor,
-    uint64_t* keys, int64_t n,
-) noexcept nogil:
-    """Append the children that score at least `floor`; returns the new number of candidates."""
-    cdef int64_t child
-    cdef float score
-    for child in range(first, last):
-        score = scores[child - first]
-        if score >= floor and score != -INFINITY:
-            keys[n] = pack_key(score, <uint32_t> (child if identifiers == NULL else identifiers[child]))
-            n += 1
-    return n
 
 
 cdef int64_t keep_best_copies(
@@ -327,7 +314,7 @@ def beam_search_csr(
     beam_size = min(beam_size, most + 1)
 
     with nogil, parallel(num_threads=n_threads):
-        keys = <uint64_t*> malloc(most * sizeof(uint64_t))
+        keys = <uint64_t*> malloc((most + 1) * sizeof(uint64_t))  # a child may be written and not counted
         beam = <uint64_t*> malloc(beam_size * sizeof(uint64_t))
         margins = <float*> malloc(2 * widest * sizeof(float))
         table = <uint32_t*> malloc(table_size(min(most, k * max_copies)) * sizeof(uint32_t))

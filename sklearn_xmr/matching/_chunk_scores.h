@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../utils/_ordered_keys.h"
 #include "../utils/_simd.h"
 
 struct xmr_chunks;
@@ -17,6 +18,10 @@ struct xmr_chunks;
 typedef void (*xmr_adder)(const struct xmr_chunks *level, int64_t chunk, const int32_t *indices, const float *data,
                           int64_t n, float *margins);
 typedef void (*xmr_transformer)(const struct xmr_chunks *level, float path, float *margins, int64_t n);
+/* Append the keys of the n children from `first` that score at least `floor`, and not -inf; returns how many keys
+ * there are then. */
+typedef int64_t (*xmr_gatherer)(const struct xmr_chunks *level, const float *scores, int64_t first, int64_t n,
+                                float floor, uint64_t *keys, int64_t n_keys);
 
 /* A level of ChunkedWeights; see that class for the layout. */
 typedef struct xmr_chunks {
@@ -37,6 +42,7 @@ typedef struct xmr_chunks {
     float parameter; /* slope of a sigmoid, power of a hinge */
     xmr_adder add;
     xmr_transformer transform;
+    xmr_gatherer gather;
 } xmr_chunks;
 
 /* Query features looked up together, so that their weights are on the way while others are added. */
@@ -161,6 +167,32 @@ static inline float xmr_log_sigmoid(float margin) {
         }                                                                                           \
     }
 
+/* The bits of a block of children are found without a branch; most blocks have none. */
+#define XMR_BLOCK 32
+
+#define XMR_DEFINE_GATHERER(NAME)                                                                   \
+    static int64_t NAME(const xmr_chunks *level, const float *scores, int64_t first, int64_t n,     \
+                        float floor, uint64_t *keys, int64_t n_keys) {                              \
+        for (int64_t start = 0; start < n; start += XMR_BLOCK) {                                    \
+            const int64_t length = n - start < XMR_BLOCK ? n - start : XMR_BLOCK;                   \
+            const float *block = scores + start;                                                    \
+            uint32_t bits = 0;                                                                      \
+            if (length == XMR_BLOCK)                                                                \
+                for (int i = 0; i < XMR_BLOCK; i++) bits |= (uint32_t)(block[i] >= floor) << i;     \
+            else                                                                                    \
+                for (int i = 0; i < length; i++) bits |= (uint32_t)(block[i] >= floor) << i;        \
+            for (; bits; bits &= bits - 1) {                                                        \
+                const int i = __builtin_ctz(bits);                                                  \
+                const int64_t child = first + start + i;                                            \
+                const uint32_t identifier =                                                         \
+                    (uint32_t)(level->identifiers ? level->identifiers[child] : child);             \
+                keys[n_keys] = xmr_pack_key(block[i], identifier);                                  \
+                n_keys += block[i] != -INFINITY;                                                    \
+            }                                                                                       \
+        }                                                                                           \
+        return n_keys;                                                                              \
+    }
+
 #define XMR_DEFINE_ADDERS(VARIANT)                                       \
     XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, xmr_u8, xmr_u16, xmr_i8)       \
     XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, xmr_u16, xmr_u32, xmr_i8)     \
@@ -171,7 +203,8 @@ static inline float xmr_log_sigmoid(float margin) {
     XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, xmr_u8, xmr_u16, xmr_f32)     \
     XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, xmr_u16, xmr_u32, xmr_f32)   \
     XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, xmr_u32, xmr_u32, xmr_f32)   \
-    XMR_DEFINE_TRANSFORM(transform_##VARIANT)
+    XMR_DEFINE_TRANSFORM(transform_##VARIANT)                            \
+    XMR_DEFINE_GATHERER(gather_##VARIANT)
 
 #define XMR_ADDER_ROW(VARIANT)                                                             \
     {                                                                                      \
@@ -190,15 +223,18 @@ static const xmr_adder XMR_ADDERS[XMR_N_VARIANTS][3][3] = {XMR_ADDER_ROW(baselin
                                                            XMR_ADDER_ROW(avx2)};
 static const xmr_transformer XMR_TRANSFORMERS[XMR_N_VARIANTS] = {transform_baseline, transform_avx2,
                                                                  transform_avx2};
+static const xmr_gatherer XMR_GATHERERS[XMR_N_VARIANTS] = {gather_baseline, gather_avx2, gather_avx2};
 #else
 static const xmr_adder XMR_ADDERS[1][3][3] = {XMR_ADDER_ROW(baseline)};
 static const xmr_transformer XMR_TRANSFORMERS[1] = {transform_baseline};
+static const xmr_gatherer XMR_GATHERERS[1] = {gather_baseline};
 #endif
 
 /* Take the functions for values of 1, 2 or 4 bytes and slots of 1, 2 or 4 bytes. */
 static inline void xmr_choose_functions(xmr_chunks *level, int variant, int value_size, int slot_size) {
     level->add = XMR_ADDERS[variant][value_size >> 1][slot_size >> 1];
     level->transform = XMR_TRANSFORMERS[variant];
+    level->gather = XMR_GATHERERS[variant];
 }
 
 #endif

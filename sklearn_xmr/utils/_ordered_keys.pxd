@@ -1,37 +1,45 @@
-# Ranking by one integer comparison. A candidate (score, id) becomes a 64-bit key whose unsigned order
-# is "higher score first, then smaller id": the tie rule of the whole library in one place.
+# Keys of candidates, see _ordered_keys.h, and their order.
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 
-cdef inline uint64_t pack_key(float score, uint32_t identifier) noexcept nogil:
-    """Key that grows with `score` and, among equal scores, shrinks with `identifier`."""
-    cdef uint32_t bits
-    score += <float> 0.0  # -0.0 and 0.0 are one score
-    memcpy(&bits, &score, 4)
-    # IEEE floats order like sign-magnitude integers: flip all bits of negatives, the sign of others.
-    bits = ~bits if bits >> 31 else bits | <uint32_t> 0x80000000
-    return (<uint64_t> bits << 32) | <uint32_t> ~identifier
+cdef extern from "../utils/_ordered_keys.h" nogil:
+    uint64_t pack_key "xmr_pack_key"(float score, uint32_t identifier) noexcept
+    float key_score "xmr_key_score"(uint64_t key) noexcept
+    uint32_t key_identifier "xmr_key_identifier"(uint64_t key) noexcept
 
 
-cdef inline float key_score(uint64_t key) noexcept nogil:
-    cdef uint32_t bits = <uint32_t> (key >> 32)
-    cdef float score
-    bits = bits & <uint32_t> 0x7fffffff if bits >> 31 else ~bits
-    memcpy(&score, &bits, 4)
-    return score
+# Up to so many keys are sorted by counting.
+cdef enum:
+    FEW = 32
 
 
-cdef inline uint32_t key_identifier(uint64_t key) noexcept nogil:
-    return ~<uint32_t> key
+cdef inline void sort_few(uint64_t* keys, int64_t n) noexcept nogil:
+    """Sort at most `FEW` keys, largest first, each to the place that the number of larger ones says.
+
+    As many comparisons as pairs, but no branch depends on them, and a wrong guess costs as much as twenty.
+    """
+    cdef uint64_t[FEW] ordered
+    cdef int64_t i, j, n_larger
+    for i in range(n):
+        n_larger = 0
+        for j in range(i):
+            n_larger += keys[j] >= keys[i]
+        for j in range(i + 1, n):
+            n_larger += keys[j] > keys[i]
+        ordered[n_larger] = keys[i]
+    memcpy(keys, ordered, n * sizeof(uint64_t))
 
 
 cdef inline void select_largest(uint64_t* keys, int64_t n, int64_t k) noexcept nogil:
-    """Move the `k` largest of `n` distinct keys to the front, in any order (quickselect)."""
+    """Move the `k` largest of `n` keys to the front, in any order (quickselect)."""
     cdef int64_t left = 0, right = n - 1, i, j
     cdef uint64_t pivot, a, b, c
     if k >= n:
+        return
+    if n <= FEW:
+        sort_few(keys, n)
         return
     while left < right:
         a, b, c = keys[left], keys[(left + right) >> 1], keys[right]
@@ -55,9 +63,12 @@ cdef inline void select_largest(uint64_t* keys, int64_t n, int64_t k) noexcept n
 
 
 cdef inline void sort_descending(uint64_t* keys, int64_t n) noexcept nogil:
-    """Heap sort: no recursion, no worst case, and `n` is a beam width or a small k."""
+    """Largest first. Many are sorted by a heap: no recursion, no worst case."""
     cdef int64_t start = n // 2, end = n, root, child
     cdef uint64_t key
+    if n <= FEW:
+        sort_few(keys, n)
+        return
     while end > 1:
         if start > 0:
             start -= 1
