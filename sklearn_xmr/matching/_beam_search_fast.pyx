@@ -28,6 +28,7 @@ cdef extern from "_chunk_scores.h" nogil:
     ctypedef void (*xmr_adder)(
         const xmr_chunks*, int64_t, const int32_t*, const float*, int64_t, float*) noexcept
     ctypedef void (*xmr_transformer)(const xmr_chunks*, float, float*, int64_t) noexcept
+    ctypedef float (*xmr_bounder)(const float*, int64_t, int64_t) noexcept
     ctypedef int64_t (*xmr_gatherer)(
         const xmr_chunks*, const float*, int64_t, int64_t, float, uint64_t*, int64_t) noexcept
     ctypedef struct xmr_chunks:
@@ -49,6 +50,7 @@ cdef extern from "_chunk_scores.h" nogil:
         xmr_adder add
         xmr_transformer transform
         xmr_gatherer gather
+        xmr_bounder bound
     void xmr_choose_functions(xmr_chunks* level, int variant, int value_size, int slot_size)
     float xmr_log_sigmoid(float)
     int XMR_IDENTITY
@@ -148,6 +150,8 @@ cdef int64_t search_row(
             level.transform(level, path, margins, last - first)
             if masks != NULL:
                 mark_forbidden(&masks[t], row, first, last, margins)
+            if floor == -INFINITY and not has_copies:
+                floor = level.bound(margins, last - first, width)
             n_candidates = level.gather(level, margins, first, last - first, floor, keys, n_candidates)
             if n_candidates > width:
                 if has_copies:

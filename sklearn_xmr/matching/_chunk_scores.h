@@ -18,6 +18,8 @@ struct xmr_chunks;
 typedef void (*xmr_adder)(const struct xmr_chunks *level, int64_t chunk, const int32_t *indices, const float *data,
                           int64_t n, float *margins);
 typedef void (*xmr_transformer)(const struct xmr_chunks *level, float path, float *margins, int64_t n);
+/* A score that at least `width` of the children reach, -inf for want of a better one. */
+typedef float (*xmr_bounder)(const float *scores, int64_t n, int64_t width);
 /* Append the keys of the n children from `first` that score at least `floor`, and not -inf; returns how many keys
  * there are then. */
 typedef int64_t (*xmr_gatherer)(const struct xmr_chunks *level, const float *scores, int64_t first, int64_t n,
@@ -43,6 +45,7 @@ typedef struct xmr_chunks {
     xmr_adder add;
     xmr_transformer transform;
     xmr_gatherer gather;
+    xmr_bounder bound;
 } xmr_chunks;
 
 /* Query features looked up together, so that their weights are on the way while others are added. */
@@ -193,6 +196,25 @@ static inline float xmr_log_sigmoid(float margin) {
         return n_keys;                                                                              \
     }
 
+/* The children are dealt to 16 hands. The best of each hand are 16 children, of which `width` reach the answer. */
+#define XMR_HANDS 16
+
+#define XMR_DEFINE_BOUNDER(NAME)                                                                    \
+    static float NAME(const float *scores, int64_t n, int64_t width) {                              \
+        float best[XMR_HANDS], bound = INFINITY;                                                    \
+        if (width > XMR_HANDS || n < XMR_HANDS) return -INFINITY;                                   \
+        for (int i = 0; i < XMR_HANDS; i++) best[i] = scores[i];                                    \
+        for (int64_t start = XMR_HANDS; start + XMR_HANDS <= n; start += XMR_HANDS)                 \
+            for (int i = 0; i < XMR_HANDS; i++)                                                     \
+                best[i] = scores[start + i] > best[i] ? scores[start + i] : best[i];                \
+        for (int i = 0; i < XMR_HANDS; i++) {                                                       \
+            int32_t n_better = 0;                                                                   \
+            for (int j = 0; j < XMR_HANDS; j++) n_better += best[j] > best[i];                      \
+            bound = n_better < width && best[i] < bound ? best[i] : bound;                          \
+        }                                                                                           \
+        return bound;                                                                               \
+    }
+
 #define XMR_DEFINE_ADDERS(VARIANT)                                       \
     XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, xmr_u8, xmr_u16, xmr_i8)       \
     XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, xmr_u16, xmr_u32, xmr_i8)     \
@@ -204,6 +226,7 @@ static inline float xmr_log_sigmoid(float margin) {
     XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, xmr_u16, xmr_u32, xmr_f32)   \
     XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, xmr_u32, xmr_u32, xmr_f32)   \
     XMR_DEFINE_TRANSFORM(transform_##VARIANT)                            \
+    XMR_DEFINE_BOUNDER(bound_##VARIANT)                                  \
     XMR_DEFINE_GATHERER(gather_##VARIANT)
 
 #define XMR_ADDER_ROW(VARIANT)                                                             \
@@ -224,10 +247,12 @@ static const xmr_adder XMR_ADDERS[XMR_N_VARIANTS][3][3] = {XMR_ADDER_ROW(baselin
 static const xmr_transformer XMR_TRANSFORMERS[XMR_N_VARIANTS] = {transform_baseline, transform_avx2,
                                                                  transform_avx2};
 static const xmr_gatherer XMR_GATHERERS[XMR_N_VARIANTS] = {gather_baseline, gather_avx2, gather_avx2};
+static const xmr_bounder XMR_BOUNDERS[XMR_N_VARIANTS] = {bound_baseline, bound_avx2, bound_avx2};
 #else
 static const xmr_adder XMR_ADDERS[1][3][3] = {XMR_ADDER_ROW(baseline)};
 static const xmr_transformer XMR_TRANSFORMERS[1] = {transform_baseline};
 static const xmr_gatherer XMR_GATHERERS[1] = {gather_baseline};
+static const xmr_bounder XMR_BOUNDERS[1] = {bound_baseline};
 #endif
 
 /* Take the functions for values of 1, 2 or 4 bytes and slots of 1, 2 or 4 bytes. */
@@ -235,6 +260,7 @@ static inline void xmr_choose_functions(xmr_chunks *level, int variant, int valu
     level->add = XMR_ADDERS[variant][value_size >> 1][slot_size >> 1];
     level->transform = XMR_TRANSFORMERS[variant];
     level->gather = XMR_GATHERERS[variant];
+    level->bound = XMR_BOUNDERS[variant];
 }
 
 #endif
