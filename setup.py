@@ -14,8 +14,8 @@ from setuptools.command.build_ext import build_ext
 BOUNDSCHECK = os.environ.get("XMR_BOUNDSCHECK", "0") == "1"
 
 # No -march=native and no -ffast-math: wheels must run anywhere and give the same answers there.
-# Without contraction into fused multiply-adds every instruction-set variant of a kernel rounds alike. Nothing
-# looks at the processor's exception flags, for the sake of which GCC would leave loops with conditions scalar.
+# Without contraction into fused multiply-adds every instruction-set variant of a kernel rounds alike.
+# Nothing looks at the processor's exception flags, on whose account GCC would not vectorise conditions.
 WINDOWS = sys.platform == "win32"
 OPTIONS = ["-O3", "-ffp-contract=off", "-fno-trapping-math"]
 FLAGS = [f"/clang:{option}" for option in OPTIONS] if WINDOWS else ["-g0", *OPTIONS]

@@ -1,7 +1,8 @@
-/* Margins of a node's children: the product of a query with a chunk of weights.
+/* Scores of a node's children, and which of them matter: the product of a query with a chunk of weights, its
+ * transform, the candidates.
  *
- * One function per instruction set and pair of entry types, chosen when a level is opened. All of them add
- * in the order of the query's features, so they give the same bits. */
+ * One function per instruction set, and of the products per pair of entry types, chosen when a level is opened.
+ * All products add in the order of the query's features, so they give the same bits. */
 #ifndef XMR_CHUNK_SCORES_H
 #define XMR_CHUNK_SCORES_H
 

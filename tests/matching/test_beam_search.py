@@ -90,6 +90,20 @@ def test_ties_go_to_the_smaller_label(seed, beam_width, k, overlap):
     check_against_reference(model, ["l1_hinge"] * 3, beam_width, k, exact=True)
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("integral", [False, True])
+@pytest.mark.parametrize("beam_width, k", [(1, 1), (5, 10), (16, 16), (17, 40), (60, 33)])
+def test_wide_nodes(beam_width, k, integral, overlap):
+    """More children than a block or a short list holds, and rows longer than one batch of look-ups."""
+    *model, X = random_model(3, n_features=250, fan_outs=(90, 100), integral=integral, overlap=overlap)
+    model.append(X[:3])
+    assert np.diff(model[0].child_ptr[1]).max() > 64 and np.diff(model[-1].indptr).min() > 64
+    check_against_reference(model, ["l1_hinge"] * 2, beam_width, k, exact=integral)
+    allowed = np.random.default_rng(0).random((3, model[0].n_labels)) < 0.05
+    mask = sp.csr_array(allowed.astype(np.float32))
+    check_against_reference(model, ["l1_hinge"] * 2, beam_width, k, mask, exact=integral)
+
+
 def test_transforms_per_level():
     model = random_model(7)
     check_against_reference(model, ["l3_hinge", "sigmoid", "identity"], 3, k=5, exact=True)
