@@ -301,10 +301,7 @@ def falling(name):
 
 
 DAMAGES = {
-    **{
-        f"{name} out of range": (out_of_range(name), name)
-        for name in ("entry_ptr", "bucket_ptr")
-    },
+    **{f"{name} out of range": (out_of_range(name), name) for name in ("entry_ptr", "bucket_ptr")},
     **{f"{name} falls": (falling(name), name) for name in ("child_ptr", "entry_ptr")},
     "entries cut": (damaged(lambda level: {"entries": level.entries[:-1]}), "entry_ptr"),
     "entries missing": (lambda state: delattr(state["chunked_weights_"][-1], "entries"), "entries missing"),
