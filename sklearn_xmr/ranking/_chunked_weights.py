@@ -7,6 +7,8 @@ import scipy.sparse as sp
 
 from sklearn_xmr.ranking._chunked_weights_fast import arrange_level, list_rows
 
+#: Features of one word of a bitmap.
+FEATURES_PER_WORD = 32
 #: What a pickle holds.
 STATE = {
     "child_ptr", "entry_ptr", "entries", "word_ptr", "words", "bucket_ptr", "bucket_shift", "buckets",
@@ -254,6 +256,14 @@ class ChunkedWeights:
                 raise ValueError(
                     f"These weights are damaged: {name} must be a {np.dtype(dtype)} array of shape "
                     f"{shape}, got {array.dtype} of shape {array.shape}."
+                )
+        n_words = -(-self.n_features // FEATURES_PER_WORD)
+        n_buckets = ((self.n_features - 1) >> self.bucket_shift.astype(np.int64)) + 2
+        has_words = np.diff(self.word_ptr) > 0
+        for name, number in {"word": n_words * has_words, "bucket": n_buckets * ~has_words}.items():
+            if np.any(np.diff(getattr(self, f"{name}_ptr")) != number):
+                raise ValueError(
+                    f"These weights are damaged: {name}_ptr does not fit {self.n_features} features."
                 )
 
     def __setstate__(self, state):

@@ -310,6 +310,10 @@ DAMAGES = {
     "scales cut": (damaged(lambda level: {"scales": level.scales[:0]}), "scales"),
     "float64 values": (damaged(lambda level: {"value_dtype": "float64"}), "value_dtype"),
     "signed entries": (damaged(lambda level: {"entries": level.entries.astype(np.int8)}), "entries"),
+    "buckets too wide": (
+        damaged(lambda level: {"bucket_shift": level.bucket_shift + 1}),
+        "bucket_ptr .* features",
+    ),
     "int32 buckets": (damaged(lambda level: {"buckets": level.buckets.astype(np.int32)}), "buckets"),
     "a level is missing": (lambda state: state["chunked_weights_"].pop(), "do not belong together"),
     "levels change places": (lambda state: state["chunked_weights_"].reverse(), "do not belong together"),
@@ -346,7 +350,12 @@ def test_damaged_models_are_refused(listed, damage, message):
 
 
 @pytest.mark.parametrize(
-    "damage", [out_of_range("word_ptr"), damaged(lambda level: {"words": level.words[:-1]})]
+    "damage",
+    [
+        out_of_range("word_ptr"),
+        damaged(lambda level: {"words": level.words[:-1]}),
+        damaged(lambda level: {"n_features": level.n_features + 1000}),
+    ],
 )
 def test_damaged_bitmaps_are_refused(model, damage):
     with pytest.raises(ValueError, match="damaged: word_ptr"):
