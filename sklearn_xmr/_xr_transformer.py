@@ -98,7 +98,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         state of an interrupted one there goes on from it; a completed fit removes it.
     precision : {"float32", "bfloat16"}, default="float32"
         ``"bfloat16"`` computes the encoder under autocast: about twice as fast on processors with AVX-512
-        BF16 or AMX and on GPUs. Weights, scorers and losses stay in float32.
+        BF16 or AMX and on GPUs. On other x86 processors it takes longer, three times as long on one with
+        AVX-512, and a UserWarning says so. Weights, scorers and losses stay in float32.
     device : str, default=None
         Where torch computes; None takes a GPU if there is one. Where several processes share the fit
         (:ref:`several_gpus`), None and ``"cuda"`` take the GPU of each.

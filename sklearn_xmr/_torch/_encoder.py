@@ -89,8 +89,15 @@ class TextEncoder:
             raise ValueError(f"max_length must be at most {longest} for this encoder, got {max_length}.")
         if tokenizer.pad_token_id is None:
             raise ValueError("encoder must have a tokenizer with a padding token, got one without.")
-        return cls(model, tokenizer, pooling=pooling, max_length=max_length, precision=precision,
-                   device=_find_device(device))  # fmt: skip
+        device = _find_device(device)
+        if precision == "bfloat16" and _emulates_bfloat16(device):
+            warnings.warn(
+                "precision='bfloat16' takes longer than 'float32' on this processor, which has neither "
+                "AVX512-BF16 nor AMX.", stacklevel=2,
+            )  # fmt: skip
+        return cls(
+            model, tokenizer, pooling=pooling, max_length=max_length, precision=precision, device=device
+        )
 
     @property
     def n_dims(self):
@@ -190,6 +197,13 @@ def _find_device(device):
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
+
+
+def _emulates_bfloat16(device):
+    """Whether torch computes bfloat16 by way of float32 there; False where it does not tell."""
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch lack it
+    is_x86 = device.type == "cpu" and has.get("architecture") == "x86_64"
+    return is_x86 and not (has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 def _pooling_of_folder(folder):

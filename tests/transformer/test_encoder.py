@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -92,6 +93,27 @@ def test_every_text_once_an_epoch_and_lengths_together():
     assert spread < 5  # 99 over all
     order = np.concatenate([lengths[batch] for batch in batches])
     assert np.corrcoef(order, np.arange(order.size))[0, 1] < 0.2  # batches come in random order
+
+
+@pytest.mark.parametrize(
+    "capabilities, warns",
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, False),
+        ({"architecture": "aarch64"}, False),
+        ({}, False),
+    ],
+)
+def test_emulated_bfloat16_warns(pair, capabilities, warns, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    for precision in ("float32", "bfloat16"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            load(pair, precision=precision)
+        messages = [str(warning.message) for warning in caught]
+        said = any("precision='bfloat16' takes longer than 'float32'" in message for message in messages)
+        assert said == (warns and precision == "bfloat16")
 
 
 def test_bfloat16_is_near_float32(pair):
