@@ -30,7 +30,7 @@ def test_scores():
         for j, node in enumerate(CANDIDATES[i].tolist()):
             if node >= 0:
                 expected = embeddings[i] @ head.weights[node] + head.biases[node]
-                assert scores[i, j].item() == pytest.approx(expected.item(), rel=1e-5)
+                assert scores[i, j].item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
