@@ -84,6 +84,9 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
         const int shift = level->bucket_shift[chunk];                                               \
         /* two sums a child, for a child's additions would wait for each other */                   \
         float *odd = margins + fan_out;                                                             \
+        const uint32_t *walked = NULL;                                                              \
+        uint32_t place = 0;                                                                         \
+        int32_t last = 0;                                                                           \
         memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));                \
         memset(odd, 0, (size_t)fan_out * sizeof(float));                                            \
         for (int64_t start = 0; start < n; start += XMR_BATCH) {                                    \
@@ -114,7 +117,10 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
                 for (int64_t j = start; j < end; j++) {                                             \
                     const uint32_t *bucket = buckets + (indices[j] >> shift);                       \
                     const uint16_t low = (uint16_t)indices[j];                                      \
-                    uint32_t place = bucket[0];                                                     \
+                    /* features of one crowded bucket, such as a dense block, take one walk together */\
+                    place = bucket == walked && indices[j] >= last ? place : bucket[0];             \
+                    walked = bucket;                                                                \
+                    last = indices[j];                                                              \
                     while (place < bucket[1] && *(const xmr_u16 *)(entries + place) < low)          \
                         place += 2 + (uint32_t)sizeof(START) + *(const START *)(entries + place + 2);\
                     if (place >= bucket[1] || *(const xmr_u16 *)(entries + place) != low) continue; \

@@ -91,6 +91,31 @@ def test_buckets_of_very_many_features(slot_size):
         assert labels[0, 0] == i % fan_out
 
 
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled", "twice"])
+def test_crowded_buckets_are_searched_in_any_order(order):
+    """Neighbouring features share a bucket and a walk through it: here dozens; some lie far away."""
+    rng = np.random.default_rng(0)
+    features = np.concatenate([[3, 700], np.arange(19_900, 19_980, 2), [19_999]])
+    dense = np.zeros((20_000, 7))
+    dense[features] = rng.normal(size=(features.size, 7))
+    chunked = ChunkedWeights.from_csc(sp.csc_array(dense), np.zeros(7), np.array([0, 7]))
+    assert np.bincount(chunked.rows(0, 1)[1] >> chunked.bucket_shift[0]).max() > 30
+    asked = np.concatenate([[3, 50], np.arange(19_890, 20_000)])  # those without a row among them
+    asked = {
+        "ascending": asked,
+        "descending": asked[::-1],
+        "shuffled": rng.permutation(asked),
+        "twice": np.concatenate([asked, asked]),
+    }[order]
+    row = sp.csr_array(
+        (rng.random(asked.size), asked, [0, asked.size]), shape=(1, 20_000), dtype=np.float32
+    )
+    labels, scores = BeamSearch(LabelTree.flat(7), [chunked]).topk(row, 7, 10, [(0, 1.0)])
+    margins = row.data @ dense[row.indices]
+    np.testing.assert_array_equal(labels[0], np.argsort(-margins))
+    np.testing.assert_allclose(scores[0], np.sort(1 / (1 + np.exp(-margins)))[::-1], rtol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
 def test_integers_round_to_the_largest_of_the_chunk(dtype):
     rng = np.random.default_rng(0)
