@@ -167,8 +167,11 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
                     Z = self._embed_labels(X, Y, sample_weight, seed)
                     note("%d labels by %d dimensions", *np.shape(Z))
                 with step("index labels") as note:
-                    indexer.fit(Z)
-                    tree = getattr(indexer, "tree_", None)
+                    if type(indexer) is HierarchicalKMeans:  # not a subclass, whose fit may differ
+                        tree = indexer = indexer.build_tree(Z)
+                    else:
+                        indexer.fit(Z)
+                        tree = getattr(indexer, "tree_", None)
                     note("%r", tree)
             else:
                 tree = indexer = indexer.tree_

@@ -552,6 +552,25 @@ def test_own_indexer(problem):
     matches_reference(model, problem[0])
 
 
+class ReversedKMeans(HierarchicalKMeans):
+    """A subclass whose fit says which label is which in the other order."""
+
+    def fit(self, Z, y=None):
+        super().fit(Z[::-1])
+        self.tree_ = LabelTree(self.tree_.child_ptr, self.tree_.n_labels - 1 - self.tree_.slot_labels)
+        return self
+
+
+def test_fit_of_a_subclass_counts(problem):
+    X, Y = problem
+    Z = PIFA().fit_transform(X, Y)
+    settings = {"branching_factor": 4, "max_leaf_size": 10, "random_state": 3}
+    model = XRLinearClassifier(indexer=ReversedKMeans(**settings)).fit(X, Y)
+    assert model.tree_ == ReversedKMeans(**settings).fit(Z).tree_
+    assert model.tree_ != HierarchicalKMeans(**settings).build_tree(Z)
+
+
+
 def test_taxonomy_with_overlap(problem):
     X, Y = problem
     leaves = np.arange(40) % 4

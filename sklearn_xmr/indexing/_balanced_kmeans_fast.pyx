@@ -21,9 +21,8 @@ from sklearn_xmr.utils._ordered_keys cimport key_identifier, pack_key, select_la
 cdef int64_t MIN_PARALLEL_NNZ = 1 << 16
 # Subtrees that a thread gets on average: more even out, fewer are larger.
 cdef int64_t NODES_PER_THREAD = 8
-# Most labels per label of a sample, and passes over all labels after those over a sample.
+# Most labels per label of a sample.
 cdef int64_t MAX_PER_SAMPLED = 16
-cdef int AFTER_SAMPLE = 2
 
 
 cdef extern from *:
@@ -164,6 +163,12 @@ cdef int64_t count_changes(
     return n_changed
 
 
+cdef void set_sides(const uint64_t* keys, uint8_t* sides, int64_t n, int64_t n_left) noexcept nogil:
+    cdef int64_t i
+    for i in range(n):
+        sides[key_identifier(keys[i])] = i >= n_left
+
+
 cdef void update_sums(
     const Rows* rows, Scratch* scratch, const uint64_t* keys, uint8_t* sides, int64_t n_left,
     int64_t begin, int64_t end, bint fresh, bint sweep,
@@ -259,10 +264,13 @@ cdef void clear_direction(Scratch* scratch, int64_t n_columns, bint sweep) noexc
 
 cdef int move_centers(
     const Rows* rows, Scratch* scratch, const int32_t* members, int64_t n, int64_t n_left, uint64_t* keys,
-    uint8_t* sides, double mean_nnz, bint sweep, const Settings* settings, int max_iter, int n_threads,
-    double* objective,
+    uint8_t* sides, double mean_nnz, bint sweep, const Settings* settings, int max_iter,
+    bint sides_only, int n_threads, double* objective,
 ) noexcept nogil:
-    """Lloyd's algorithm from the direction in `scratch` to the one it ends with; return the passes."""
+    """Lloyd's algorithm from the direction in `scratch` to the one it ends with; return the passes.
+
+    With `sides_only` the last pass leaves the direction and the objective as they were before it.
+    """
     cdef int64_t n_changed, n_blocks = 1
     cdef int n_pass = 0
     cdef int block
@@ -281,6 +289,9 @@ cdef int move_centers(
         n_pass += 1
         n_changed = n + 1 if n_pass == 1 else count_changes(keys, sides, n, n_left)
         if n_changed <= settings.tol * n:
+            break
+        if n_pass == max_iter and sides_only:
+            set_sides(keys, sides, n, n_left)
             break
         if n_blocks == 1 or n_changed * mean_nnz < MIN_PARALLEL_NNZ:
             update_sums(rows, scratch, keys, sides, n_left, 0, n, n_pass == 1, sweep)
@@ -330,12 +341,12 @@ cdef void split_node(
                 buffer[i] = members[i * n // n_sampled]
             most = max(most, move_centers(
                 rows, scratch, buffer, n_sampled, n_sampled * n_left // n, keys, sides, mean_nnz, sweep,
-                settings, settings.max_iter, n_threads, &objective,
+                settings, settings.max_iter, False, n_threads, &objective,
             ))
-            n_after = min(settings.max_iter, AFTER_SAMPLE)
+            n_after = 1
         most = max(most, move_centers(
             rows, scratch, members, n, n_left, keys, sides, mean_nnz, sweep, settings, n_after,
-            n_threads, &objective,
+            settings.n_init == 1, n_threads, &objective,
         ))
         clear_direction(scratch, rows.n_columns, sweep)
         if settings.watch.interrupted:  # sides are of no use
@@ -373,6 +384,29 @@ cdef void order_halves(
             buffer[left] = members[i]
             left += 1
     memcpy(members, buffer, n * sizeof(int32_t))
+
+
+def square_sums(const int64_t[::1] indptr, const float[::1] data, int n_threads):
+    """Sum of the squares of each row's values, ndarray of float64; no array as long as `data` is made.
+
+    Parameters
+    ----------
+    indptr, data : arrays of a CSR matrix
+    n_threads : int
+        Most threads; small problems take one.
+    """
+    sums = np.zeros(indptr.shape[0] - 1)
+    cdef double[::1] sums_view = sums
+    cdef double total
+    cdef int64_t row, j
+    if data.shape[0] < MIN_PARALLEL_NNZ:
+        n_threads = 1
+    for row in prange(indptr.shape[0] - 1, nogil=True, schedule="static", num_threads=n_threads):
+        total = 0
+        for j in range(indptr[row], indptr[row + 1]):
+            total = total + <double> data[j] * data[j]
+        sums_view[row] = total
+    return sums
 
 
 def split_labels(
@@ -419,7 +453,7 @@ def split_labels(
         A node is done when a pass would move no more than this share of its members.
     sample_size : int
         A node of at least twice as many members takes its passes on a sample, every n-th member, of this
-        size or a sixteenth of the node if that is more, and then two more passes on all. 0: no samples.
+        size or a sixteenth of the node if that is more, and then one pass on all. 0: no samples.
     members : array of shape (leaf_ptr[-1],)
         Labels in ascending order; on return in the order of the leaves, ascending within each.
     n_threads : int

@@ -62,8 +62,8 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         other; 0 goes on until none moves.
     sample_size : int or None, default=2048
         Nodes of at least twice as many labels take these passes on a sample of them, of this size or a
-        sixteenth of the node where that is more; then all labels are assigned, and once more to the
-        centres that this gives. None: no samples.
+        sixteenth of the node where that is more; then all labels are assigned to the centres that this
+        gives. None: no samples.
     n_init : int, default=1
         Starts per node, each from two random labels of it. The one with the largest total similarity
         of the labels to their centres is kept.
@@ -177,6 +177,39 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
             If a parameter is out of range, `branching_factor` is no power of two, or Z is not a
             finite matrix.
         """
+        tree, leaves, n_iter, rows, factors = self._build(Z)
+        centers = leaf_centers(rows, factors, leaves, tree.n_nodes[-2], self.spherical)
+
+        # only now, so that a failed fit leaves an earlier one as it was
+        validate_data(self, Z, skip_check_array=True)
+        self.tree_ = tree
+        self.labels_ = leaves
+        self.leaf_centers_ = centers
+        self.n_iter_ = n_iter
+        return self
+
+    def build_tree(self, Z):
+        """Make the tree of `fit` without the centres of its leaves, and keep nothing.
+
+        Parameters
+        ----------
+        Z : {array-like, sparse matrix} of shape (n_labels, n_dims)
+            One row per label.
+
+        Returns
+        -------
+        tree : LabelTree
+            What `fit` keeps as ``tree_``.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`.
+        """
+        return self._build(Z)[0]
+
+    def _build(self, Z):
+        """Tree, leaf of each label, most passes of a node, and the checked rows with their factors."""
         validate_estimator_params(self)
         if self.branching_factor & (self.branching_factor - 1):
             raise ValueError(
@@ -192,15 +225,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         depth = binary_depth(rows.shape[0], self.max_leaf_size)
         leaves, n_iter = self._assign(rows, factors, depth)
         tree = wide_tree(leaves, depth, self.branching_factor)
-        centers = leaf_centers(rows, factors, leaves, 2**depth, self.spherical)
-
-        # only now, so that a failed fit leaves an earlier one as it was
-        validate_data(self, Z, skip_check_array=True)
-        self.tree_ = tree
-        self.labels_ = leaves
-        self.leaf_centers_ = centers
-        self.n_iter_ = n_iter
-        return self
+        return tree, leaves, n_iter, rows, factors
 
     def transform(self, Z):
         """Place label vectors, new ones included, in the leaf with the nearest centre.

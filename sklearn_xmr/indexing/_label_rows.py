@@ -4,7 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
+from sklearn_xmr.indexing._balanced_kmeans_fast import square_sums
 from sklearn_xmr.utils._sparse_product import sparse_product
+from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import as_kernel_csr
 
 
@@ -13,13 +15,8 @@ def row_factors(rows, spherical):
 
     Otherwise the inverse length if `spherical`, else one power of two for all rows.
     """
-    if sp.issparse(rows):
-        squares = sp.csr_array(
-            (np.square(rows.data, dtype=np.float64), rows.indices, rows.indptr), rows.shape
-        )
-        norms = np.sqrt(squares.sum(axis=1))
-    else:
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    indptr, _, data = kernel_arrays(rows)
+    norms = np.sqrt(square_sums(indptr, data, effective_n_threads()))
     scales = norms if spherical else 2.0 ** np.frexp(norms.max())[1]
     is_known = (norms > 0) & (scales >= np.finfo(np.float32).tiny)
     return np.divide(1.0, scales, out=np.zeros(norms.size), where=is_known)

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_xmr import HierarchicalKMeans
 from sklearn_xmr.indexing import _hierarchical_kmeans
+from sklearn_xmr.indexing._label_rows import row_factors
 
 
 def random_vectors(n_labels, n_dims, *, density=1.0, random_state=0):
@@ -195,6 +196,32 @@ def test_tol_acts():
     assert n_iter[0] == 2  # the second pass is the first that can move a label
     assert n_iter == sorted(n_iter)
     assert n_iter[-1] > n_iter[1] > 2
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("max_leaf_size", [8, 100])
+def test_build_tree_is_fit_without_the_rest(container, max_leaf_size):
+    Z = container(random_vectors(90, 8))
+    indexer = HierarchicalKMeans(max_leaf_size=max_leaf_size, random_state=0)
+    tree = indexer.build_tree(Z)
+    assert not hasattr(indexer, "tree_")
+    assert not hasattr(indexer, "n_features_in_")
+    assert tree == indexer.fit(Z).tree_
+    before = dict(vars(indexer))
+    indexer.build_tree(random_vectors(50, 3))
+    assert vars(indexer) == before
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_factors_of_rows(container):
+    Z = random_vectors(5000, 40, density=0.4)  # enough for several threads
+    Z[7] = 0
+    Z[8] *= np.float32(1e30)  # its square exceeds float32
+    squares = np.sum(np.square(Z, dtype=np.float64), axis=1)
+    known = np.flatnonzero(squares)
+    factors = row_factors(container(Z), spherical=True)
+    assert factors[7] == 0
+    np.testing.assert_allclose(factors[known], 1 / np.sqrt(squares[known]), rtol=1e-12)
 
 
 @pytest.mark.parametrize("spherical", [True, False])

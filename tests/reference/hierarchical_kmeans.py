@@ -57,7 +57,7 @@ def split(rows, members, n_left, seed_pair, spherical, max_iter, tol, sample_siz
         m = max(sample_size, n // 16)
         sample = [members[i * n // m] for i in range(m)]
         _, _, direction, most = lloyd(rows, sample, m * n_left // n, direction, spherical, max_iter, tol)
-        max_iter = min(max_iter, 2)
+        max_iter = 1
     left, right, _, n_pass = lloyd(rows, members, n_left, direction, spherical, max_iter, tol)
     return left, right, max(most, n_pass)
 
