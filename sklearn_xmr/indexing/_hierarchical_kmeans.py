@@ -46,10 +46,11 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
     Parameters
     ----------
-    branching_factor : int, default=32
+    branching_factor : int or None, default=None
         Most children of a node above the leaves; a power of two, at least 2. A tree of d binary levels
         gets the fewest wide levels that this allows, d spread evenly over them and the larger fan-outs
-        on top, where every row visits a single parent.
+        on top, where every row visits a single parent. None is 128 where a single level results, which
+        with leaves of 200 labels is up to 25,600 labels, else 64.
     max_leaf_size : int, default=200
         Most labels in a leaf, at least 2. If there are no more labels than this, the tree is flat.
     spherical : bool, default=True
@@ -121,7 +122,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "branching_factor": [Interval(Integral, 2, None, closed="left")],
+        "branching_factor": [Interval(Integral, 2, None, closed="left"), None],
         "max_leaf_size": [Interval(Integral, 2, None, closed="left")],
         "spherical": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -137,7 +138,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
 
     def __init__(
         self,
-        branching_factor=32,
+        branching_factor=None,
         max_leaf_size=200,
         *,
         spherical=True,
@@ -211,7 +212,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
     def _build(self, Z):
         """Tree, leaf of each label, most passes of a node, and the checked rows with their factors."""
         validate_estimator_params(self)
-        if self.branching_factor & (self.branching_factor - 1):
+        if self.branching_factor is not None and self.branching_factor & (self.branching_factor - 1):
             raise ValueError(
                 f"branching_factor must be a power of two (2, 4, 8, ...), got {self.branching_factor}."
             )

@@ -57,13 +57,15 @@ def smallest_leaves(leaf_sizes, n_more):
     return np.concatenate([short, np.tile(np.arange(leaf_sizes.size), n_rounds)])[:n_more]
 
 
-def fan_outs(depth, branching_factor):
+def fan_outs(depth, branching_factor=None):
     """Fan-outs of the wide levels, root first, that `depth` binary levels are collapsed into.
 
     As few levels as `branching_factor` allows, with the binary levels spread evenly over them:
     9 binary levels at 16 children a node become 8 * 8 * 8 and not 2 * 16 * 16. What does not divide
-    evenly goes to the top.
+    evenly goes to the top. None is 128 where that makes a single level, else 64.
     """
+    if branching_factor is None:
+        branching_factor = 128 if depth <= 7 else 64
     most = int(branching_factor).bit_length() - 1  # NumPy's integers have no such method
     n_levels = -(-depth // most)
     return [2 ** (depth // n_levels + (t < depth % n_levels)) for t in range(n_levels)]

@@ -33,7 +33,7 @@ def check_invariants(indexer, n_labels):
     np.testing.assert_array_equal(tree.label_leaves(), labels)
     for ptr in tree.child_ptr[:-1]:
         fan_outs = np.diff(ptr)
-        assert fan_outs.min() == fan_outs.max() <= indexer.branching_factor
+        assert fan_outs.min() == fan_outs.max() <= (indexer.branching_factor or 128)
     for start, end in zip(tree.child_ptr[-1][:-1], tree.child_ptr[-1][1:], strict=True):
         assert np.all(np.diff(tree.slot_labels[start:end]) > 0)
     assert 1 <= indexer.n_iter_ <= indexer.max_iter

@@ -33,7 +33,8 @@ def test_depth_is_the_smallest_that_fits(n_labels, max_leaf_size):
 @pytest.mark.parametrize(
     ("depth", "branching_factor", "expected"),
     [(9, 16, [8, 8, 8]), (8, 16, [16, 16]), (10, 16, [16, 8, 8]), (5, 16, [8, 4]), (1, 16, [2]),
-     (3, 2, [2, 2, 2]), (4, 64, [16])],
+     (3, 2, [2, 2, 2]), (4, 64, [16]), (7, None, [128]), (8, None, [16, 16]), (12, None, [64, 64]),
+     (13, None, [32, 16, 16])],
 )  # fmt: skip
 def test_fan_outs(depth, branching_factor, expected):
     assert fan_outs(depth, branching_factor) == expected
