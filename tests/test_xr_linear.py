@@ -570,7 +570,6 @@ def test_fit_of_a_subclass_counts(problem):
     assert model.tree_ != HierarchicalKMeans(**settings).build_tree(Z)
 
 
-
 def test_taxonomy_with_overlap(problem):
     X, Y = problem
     leaves = np.arange(40) % 4
