@@ -386,29 +386,6 @@ cdef void order_halves(
     memcpy(members, buffer, n * sizeof(int32_t))
 
 
-def square_sums(const int64_t[::1] indptr, const float[::1] data, int n_threads):
-    """Sum of the squares of each row's values, ndarray of float64; no array as long as `data` is made.
-
-    Parameters
-    ----------
-    indptr, data : arrays of a CSR matrix
-    n_threads : int
-        Most threads; small problems take one.
-    """
-    sums = np.zeros(indptr.shape[0] - 1)
-    cdef double[::1] sums_view = sums
-    cdef double total
-    cdef int64_t row, j
-    if data.shape[0] < MIN_PARALLEL_NNZ:
-        n_threads = 1
-    for row in prange(indptr.shape[0] - 1, nogil=True, schedule="static", num_threads=n_threads):
-        total = 0
-        for j in range(indptr[row], indptr[row + 1]):
-            total = total + <double> data[j] * data[j]
-        sums_view[row] = total
-    return sums
-
-
 def split_labels(
     const int64_t[::1] indptr,
     const int32_t[::1] indices,

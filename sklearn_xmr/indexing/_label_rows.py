@@ -4,9 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
-from sklearn_xmr.indexing._balanced_kmeans_fast import square_sums
+from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._sparse_product import sparse_product
-from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import as_kernel_csr
 
 
@@ -16,7 +15,7 @@ def row_factors(rows, spherical):
     Otherwise the inverse length if `spherical`, else one power of two for all rows.
     """
     indptr, _, data = kernel_arrays(rows)
-    norms = np.sqrt(square_sums(indptr, data, effective_n_threads()))
+    norms = np.sqrt(squared_row_norms(indptr, data))
     scales = norms if spherical else 2.0 ** np.frexp(norms.max())[1]
     is_known = (norms > 0) & (scales >= np.finfo(np.float32).tiny)
     return np.divide(1.0, scales, out=np.zeros(norms.size), where=is_known)
