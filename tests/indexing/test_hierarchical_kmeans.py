@@ -214,7 +214,7 @@ def test_build_tree_is_fit_without_the_rest(container, max_leaf_size):
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 def test_factors_of_rows(container):
-    Z = random_vectors(5000, 40, density=0.4)  # enough for several threads
+    Z = random_vectors(500, 40, density=0.4)
     Z[7] = 0
     Z[8] *= np.float32(1e30)  # its square exceeds float32
     squares = np.sum(np.square(Z, dtype=np.float64), axis=1)
