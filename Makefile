@@ -77,6 +77,6 @@ $(VENV)/.installed-doc: $(VENV)/bin/python $(SOURCES)
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf build dist *.egg-info $(VENV)
+	rm -rf build dist *.egg-info $(VENV) $(VENV_MIN)
 	rm -rf doc/_build doc/auto_examples doc/api/generated doc/sg_execution_times.rst
 	find sklearn_xmr -name '*.so' -delete

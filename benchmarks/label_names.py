@@ -15,7 +15,6 @@ from benchmarks.machine import describe_machine, machine_line
 from benchmarks.measure import Timed, set_threads
 from benchmarks.recipes import quality, recipes
 from benchmarks.tables import markdown_table, rst_table
-from benchmarks.texts import add_name_rows, fit_vectorizer, read_label_names, read_texts
 
 HEADER = ["recipe", "names", "fit CPU", "P@1", "P@3", "P@5", "PSP@1", "PSP@5"]
 RECIPES = ("defaults", "power=1", "overlap, power=1", "overlap, power=1.5, C=0.25, threshold=0.03")
@@ -24,6 +23,8 @@ RECIPES = ("defaults", "power=1", "overlap, power=1", "overlap, power=1.5, C=0.2
 def run(folder, say=print):
     """Lines of the table of a data folder; `say` gets each as soon as it is there."""
     import scipy.sparse as sp
+
+    from benchmarks.texts import add_name_rows, fit_vectorizer, read_label_names, read_texts
 
     Y, Y_test = (sp.csr_array(sp.load_npz(folder / f"Y_{part}.npz")) for part in ("train", "test"))
     vectorizer, X = fit_vectorizer(read_texts(folder, "train"))

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
@@ -24,7 +24,7 @@ from sklearn_xmr.matching._positive_split import positives_among, split_positive
 from sklearn_xmr.metrics import jain_propensity
 from sklearn_xmr.ranking._chunked_weights import LevelMatrices
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
-from sklearn_xmr.ranking._relevance import check_relevance, favour_tail, weigh_positives
+from sklearn_xmr.ranking._relevance import check_relevance, favour_tail, keep_norms, weigh_positives
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import median_row_length
@@ -37,11 +37,10 @@ from sklearn_xmr.utils._sklearn_private import (
     with_callbacks,
 )
 from sklearn_xmr.utils._sparse_entries import pattern_of
-from sklearn_xmr.utils._targets import encode_targets
+from sklearn_xmr.utils._targets import encode_targets, share_of_hits
 from sklearn_xmr.utils._validation import (
     as_float32,
     check_allowed_labels,
-    check_label_matrix,
     check_positive_int,
     is_clean_csr,
 )
@@ -54,7 +53,7 @@ ROWS_PER_BLOCK = 4096
 
 def _yields_probabilities(estimator):
     transform = estimator._score_transform()
-    if transform != "sigmoid":
+    if set(np.ravel(transform)) != {"sigmoid"}:
         raise AttributeError(
             f"predict_proba needs score_transform='sigmoid', got {transform!r}: other transforms rank "
             "but do not estimate probabilities."
@@ -84,8 +83,8 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             Non-negative weight of each row; a weight of 0 removes the row.
         relevance : {array-like, sparse matrix} of shape (n_samples, n_labels), default=None
             How much each label of a row counts as its positive, from 0 (exclusive) upwards; zero where y
-            is. Multiplies the cost of the positive; a node has the sum of a row's labels below it, see
-            ``relevance_norm``. None: ones.
+            is. Multiplies the cost of the positive; a node has the sum of a row's labels below it, a label
+            counting once for each of its leaves there, see ``relevance_norm``. None: ones.
 
         Returns
         -------
@@ -104,9 +103,10 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X"
         )
         X = as_float32(X)
-        if sp.issparse(X) and not X.has_canonical_format:
+        if sp.issparse(X) and not (X.has_canonical_format and X.data.all()):
             X = X.copy()
             X.sum_duplicates()  # the solver takes the norms of rows from their entries
+            X.eliminate_zeros()  # and the number of entries decides how weights are stored
         Y, classes, form = encode_targets(y, X.shape[0])
         if relevance is not None:
             relevance = check_relevance(relevance, Y)
@@ -260,7 +260,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             rows = training_rows(scheme, t, parents, lambda: trainer.match(width))
             positive = positives[t]
             if t == tree.n_levels and tree.has_overlap:
-                positive = positives_among(positive, rows, tree)
+                positive = keep_norms(positives_among(positive, rows, tree), positive, self.relevance_norm)
             trainer.add(LevelProblem(tree.child_ptr[t - 1], positive, rows))
 
     def _train_levels(self, X, tree, positives, sample_weight, seed, progress):
@@ -340,15 +340,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             score of ``classes_[1]`` minus that of ``classes_[0]``.
         """
         scores = self._reached_scores(self._check_query(X))
-        form = self._target_form
-        if form.is_sparse:
-            return form.wrap(scores)
-        scores = scores.toarray()
-        if form.kind == "multilabel":
-            return scores - np.float32(self.threshold)
-        if form.kind == "binary":
-            return scores[:, -1] - scores[:, 0] if scores.shape[1] == 2 else scores[:, 0]
-        return scores
+        return self._target_form.decisions(scores, self.threshold)
 
     @available_if(_yields_probabilities)
     def predict_proba(self, X):
@@ -371,9 +363,10 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
         """
         scores = self._reached_scores(self._check_query(X))
         form = self._target_form
+        scores = form.wrap(scores)
         if form.is_sparse:
-            return form.wrap(scores)
-        scores = scores.toarray().astype(np.float64)
+            return scores
+        scores = scores.astype(np.float64)
         tiny = np.finfo(np.float32)
         if form.kind == "multilabel":
             return np.clip(scores, tiny.tiny, 1 - tiny.epsneg)
@@ -394,13 +387,9 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             y of fit. One-dimensional y: the best class of each row.
         """
         X = self._check_query(X)
-        form = self._target_form
-        if form.kind != "multilabel":
+        if self._target_form.kind != "multilabel":
             return self.classes_[self._topk(X, 1)[0][:, 0]]
-        chosen = self._reached_scores(X)
-        chosen.data = (chosen.data > np.float32(self.threshold)).astype(np.int64)
-        chosen.eliminate_zeros()
-        return form.wrap(chosen) if form.is_sparse else chosen.toarray()
+        return self._target_form.label_sets(self._reached_scores(X), self.threshold)
 
     def score(self, X, y, sample_weight=None):
         """Return the precision at 1: the share of rows whose best label is one of theirs.
@@ -428,23 +417,8 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
             If y differs from X in its number of rows or from the y of fit in its form, or a weight is
             negative.
         """
-        X = self._check_query(X)
-        best = self._topk(X, 1)[0][:, 0]
-        if self._target_form.kind == "multilabel":
-            Y = check_label_matrix(y, n_samples=X.shape[0])
-            if Y.shape[1] != self.classes_.size:
-                raise ValueError(f"y must have {self.classes_.size} columns, got shape {Y.shape}.")
-            hits = Y[np.arange(best.size), np.maximum(best, 0)] * (best >= 0)
-        else:
-            y = column_or_1d(y, warn=True)
-            if y.size != best.size:
-                raise ValueError(
-                    f"X and y must have the same number of rows, got {best.size} and {y.size}."
-                )
-            hits = (self.classes_[best] == y) & (best >= 0)
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        return float(np.average(hits.astype(np.float64), weights=sample_weight))
+        best = self._topk(self._check_query(X), 1)[0][:, 0]
+        return share_of_hits(best, y, self.classes_, self._target_form, sample_weight)
 
     # ------------------------------------------------------------------ helpers of the predictors
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from joblib import cpu_count, effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils import check_random_state, column_or_1d, get_tags
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
@@ -19,11 +19,10 @@ from sklearn_xmr.utils._sklearn_private import (
     HasMethods,
     Interval,
     StrOptions,
-    check_sample_weight,
     validate_estimator_params,
 )
-from sklearn_xmr.utils._targets import encode_targets
-from sklearn_xmr.utils._validation import MAX_INT32, check_label_matrix, check_positive_int
+from sklearn_xmr.utils._targets import encode_targets, share_of_hits
+from sklearn_xmr.utils._validation import MAX_INT32, check_positive_int
 from sklearn_xmr.utils._votes import VOTINGS, count_votes
 
 
@@ -199,15 +198,7 @@ class XMREnsembleClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, B
             (n_samples,), the votes for ``classes_[1]`` minus those for ``classes_[0]``.
         """
         votes = self._votes(X, 1)
-        form = self._target_form
-        if form.is_sparse:
-            return form.wrap(votes)
-        votes = votes.toarray()
-        if form.kind == "multilabel":
-            return votes - np.float32(self.threshold)
-        if form.kind == "binary":
-            return votes[:, -1] - votes[:, 0] if votes.shape[1] == 2 else votes[:, 0]
-        return votes
+        return self._target_form.decisions(votes, self.threshold)
 
     def predict(self, X):
         """Predict label sets or classes.
@@ -224,12 +215,9 @@ class XMREnsembleClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, B
             y of fit. One-dimensional y: the class with most votes.
         """
         votes = self._votes(X, 1)
-        form = self._target_form
-        if form.kind != "multilabel":
+        if self._target_form.kind != "multilabel":
             return self.classes_[topk(votes, 1)[0][:, 0]]
-        votes.data = (votes.data > np.float32(self.threshold)).astype(np.int64)
-        votes.eliminate_zeros()
-        return form.wrap(votes) if form.is_sparse else votes.toarray()
+        return self._target_form.label_sets(votes, self.threshold)
 
     def score(self, X, y, sample_weight=None):
         """Return the precision at 1: the share of rows whose best label is one of theirs.
@@ -249,21 +237,7 @@ class XMREnsembleClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, B
             The accuracy for one-dimensional y.
         """
         best = self.predict_topk(X, 1)[0][:, 0]
-        if self._target_form.kind == "multilabel":
-            Y = check_label_matrix(y, n_samples=best.size)
-            if Y.shape[1] != self.classes_.size:
-                raise ValueError(f"y must have {self.classes_.size} columns, got shape {Y.shape}.")
-            hits = Y[np.arange(best.size), np.maximum(best, 0)] * (best >= 0)
-        else:
-            y = column_or_1d(y, warn=True)
-            if y.size != best.size:
-                raise ValueError(
-                    f"X and y must have the same number of rows, got {best.size} and {y.size}."
-                )
-            hits = (self.classes_[best] == y) & (best >= 0)
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, best, ensure_non_negative=True)
-        return float(np.average(np.asarray(hits, dtype=np.float64), weights=sample_weight))
+        return share_of_hits(best, y, self.classes_, self._target_form, sample_weight)
 
     def _seeded_members(self):
         """Unfitted clones, each with its seeds."""

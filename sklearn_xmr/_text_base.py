@@ -13,12 +13,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_xmr._base import seeded_clone
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.indexing import HierarchicalKMeans, OverlappingIndexer
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
+from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
 from sklearn_xmr.utils._targets import encode_targets
 from sklearn_xmr.utils._validation import as_float32, check_texts

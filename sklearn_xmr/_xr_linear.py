@@ -45,8 +45,9 @@ class XRLinearClassifier(BaseXMRClassifier):
         Multiply C for a node's positive and negative rows.
     relevance_norm : {"l1", "l2", "max"} or None, default=None
         Norm that the costs of a row's positive nodes get on each tree level. The cost of a node is the sum
-        of the row's ``relevance`` below it, or the number of its labels there where `fit` gets none. With
-        ``"l1"`` each row has the same total weight, so rows with many labels no longer outweigh others;
+        of the row's ``relevance`` below it, or the number of its labels there where `fit` gets none, a
+        label counting once for each of its leaves there. With ``"l1"`` each row has the same total weight,
+        so rows with many labels no longer outweigh others;
         raise ``positive_weight`` beside it, to 4, say. None: costs as they are, all 1 without
         ``relevance``.
     propensity_power : float, default=0.0

@@ -456,3 +456,13 @@ def test_lift_and_propagate_check_shapes():
         tree.lift(np.ones((2, tree.n_nodes[1] + 1)), 1)
     with pytest.raises(ValueError, match=f"level must be between 0 and {level}, got {level + 1}"):
         tree.lift(pattern, level + 1)
+    with pytest.raises(ValueError, match=rf"one per label, got shape \({tree.n_labels},\)"):
+        tree.propagate(np.ones(tree.n_labels))
+    with pytest.raises(ValueError, match=r"one per node, got shape \(3,\)"):
+        tree.lift_sums(np.ones(3), level)
+
+
+def test_sums_of_small_integers_do_not_wrap():
+    tree = small_tree()
+    values = sp.csr_array(np.full((1, tree.n_nodes[-1]), 100, dtype=np.int8))
+    assert tree.lift_sums(values, tree.n_levels)[0].toarray() == [[100 * tree.n_nodes[-1]]]

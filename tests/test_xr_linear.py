@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from _data import random_problem
@@ -240,6 +241,8 @@ def test_predict_proba_needs_probabilities(fitted):
     with pytest.raises(AttributeError, match="predict_proba"):
         fitted.predict_proba
     assert hasattr(XRLinearClassifier(loss="log_loss"), "predict_proba")
+    assert hasattr(XRLinearClassifier(score_transform=["sigmoid", "sigmoid"]), "predict_proba")
+    assert not hasattr(XRLinearClassifier(score_transform=["l3_hinge", "sigmoid"]), "predict_proba")
 
 
 # ---------------------------------------------------------------------- X
@@ -570,6 +573,24 @@ def test_fit_of_a_subclass_counts(problem):
     assert model.tree_ != HierarchicalKMeans(**settings).build_tree(Z)
 
 
+class Plain:
+    """An indexer and an embedding that know nothing of scikit-learn."""
+
+    def fit(self, Z):
+        self.tree_ = LabelTree.flat(Z.shape[0])
+
+    def fit_transform(self, X, Y):
+        return (Y.T @ X).toarray()
+
+
+def test_steps_need_not_be_estimators(problem):
+    model = classifier(label_embedding=Plain(), indexer=Plain()).fit(*problem)
+    assert model.tree_ == LabelTree.flat(40)
+    assert not hasattr(model.indexer, "tree_")  # a copy was fitted
+    with pytest.raises(TypeError, match="class"):
+        classifier(indexer=Plain).fit(*problem)
+
+
 def test_taxonomy_with_overlap(problem):
     X, Y = problem
     leaves = np.arange(40) % 4
@@ -727,6 +748,72 @@ def test_column_indices_outside_of_the_matrix_are_refused(problem, fitted, index
         classifier().fit(X, broken_Y)
     with pytest.raises(ValueError, match="labels must have column indices"):
         fitted.predict_topk(X, labels=broken_Y)
+
+
+@pytest.mark.parametrize("index", [-1, 60, 10**6])
+def test_embeddings_and_indexers_refuse_such_columns(index):
+    square = sp.eye_array(60, format="csr")
+    broken = square.copy()
+    broken.indices = broken.indices.copy()
+    broken.indices[7] = index
+    Y = np.eye(60, dtype=int)
+    clusters = HierarchicalKMeans(max_leaf_size=20, random_state=0).fit(square)
+    tree = clusters.tree_
+    for call in (
+        lambda: PIFA().fit_transform(broken, Y),
+        lambda: PIFA().fit(square, Y).transform(broken),
+        lambda: PII().fit_transform(square, broken),
+        lambda: GraphSpectralEmbedding(2, graph=broken).fit_transform(None),
+        lambda: clusters.transform(broken),
+        lambda: HierarchicalKMeans().fit(broken),
+        lambda: tree.propagate(broken),
+        lambda: tree.lift_sums(broken, tree.n_levels),
+        lambda: LabelTree.from_assignments([np.ones((60, 1)), broken]),
+    ):
+        with pytest.raises(ValueError, match=rf"must have column indices in \[0, 60\), got {index}"):
+            call()
+
+
+def test_stored_zeros_of_X_change_nothing(problem):
+    """Neither the norms of rows nor the number of nonzeros, which decides how weights are stored."""
+    X, Y = problem
+    dense = X.toarray()
+    every = (dense.ravel(), np.tile(np.arange(60), X.shape[0]), np.arange(X.shape[0] + 1) * 60)
+    stored = sp.csr_array(every, shape=X.shape)
+    model, other = (classifier(weight_dtype="auto").fit(data, Y) for data in (X, stored))
+    np.testing.assert_array_equal(other.predict_topk(X)[1], model.predict_topk(X)[1])
+    for a, b in zip(model.chunked_weights_, other.chunked_weights_, strict=True):
+        np.testing.assert_array_equal(a.entries, b.entries)
+    assert stored.nnz == dense.size  # the caller's array is as it was
+
+
+@pytest.mark.parametrize(
+    "missing", [None, np.nan, pd.NA, np.datetime64("NaT")], ids=["None", "nan", "NA", "NaT"]
+)
+def test_missing_classes_are_refused(missing):
+    X = np.eye(4)
+    y = np.array(["a", "b", "a", "b"], dtype=object)
+    model = classifier().fit(X, y)
+    before = model.predict_topk(X)
+    y[2] = missing
+    for call in (model.fit, PIFA().fit_transform):
+        with pytest.raises(ValueError, match=r"y must have a class for each row|Input y contains NaN"):
+            call(X, y)
+    with pytest.raises(ValueError, match=r"y must have a class for each row|Input y contains NaN"):
+        model.fit(X, pd.Series(y))
+    np.testing.assert_array_equal(model.predict_topk(X)[1], before[1])
+
+
+def test_classes_that_do_not_compare_are_refused():
+    with pytest.raises(ValueError, match="y must have classes that can be sorted"):
+        classifier().fit(np.eye(4), np.array(["a", 1, "a", 1], dtype=object))
+
+
+def test_values_too_large_to_learn_from_do_not_pass_for_a_solution(problem):
+    """No step is above 0 in float32; that nothing improves must not count as convergence."""
+    X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) * np.float32(1e25)
+    with pytest.warns(ConvergenceWarning, match="did not reach tol"):
+        classifier(weight_threshold=0, tol="auto").fit(X, np.arange(40) % 3)
 
 
 def test_weights_that_are_not_finite_are_refused(problem):

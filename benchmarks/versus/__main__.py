@@ -119,6 +119,7 @@ def shown_command(arguments, folder_name):
     words = ["python", "-m", "benchmarks.versus", f"DATA/{folder_name}"]
     words += ["--threads", ",".join(map(str, arguments.threads)), "--repeat", str(arguments.repeat)]
     words += ["--libraries", ",".join(arguments.libraries), "--single", str(arguments.single)]
+    words += ["--propensity", arguments.propensity, "--ovr-max-labels", str(arguments.ovr_max_labels)]
     return shlex.join(words)
 
 

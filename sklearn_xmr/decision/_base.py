@@ -150,11 +150,6 @@ class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, 
             weights = {f"{self.estimator.steps[-1][0]}__sample_weight": sample_weight}
         return Bunch(estimator=Bunch(fit={**weights, **params}), splitter=Bunch(split={}))
 
-    def _answer(self, matrix):
-        """A csr_array in the container of the y of fit."""
-        form = self._target_form
-        return form.wrap(matrix) if form.is_sparse else matrix.toarray()
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)

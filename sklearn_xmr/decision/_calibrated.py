@@ -188,7 +188,8 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             Of the `n_candidates` best labels of each row; the others are absent in a CSR (sparse y) and
             0 in an ndarray. One class per row: rows sum to one.
         """
-        return self._answer(self._probabilities(X))
+        probabilities = self._probabilities(X)
+        return self._target_form.wrap(probabilities)
 
     def decision_function(self, X):
         """Score labels by their probability.
@@ -231,9 +232,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         chosen = self._probabilities(X)
         if self._target_form.kind != "multilabel":
             return self.classes_[chosen.toarray().argmax(axis=1)]
-        chosen.data = (chosen.data > np.float32(0.5)).astype(np.int64)
-        chosen.eliminate_zeros()
-        return self._answer(chosen)
+        return self._target_form.label_sets(chosen, 0.5)
 
     def score(self, X, y, sample_weight=None):
         """Return the precision at 1: the share of rows whose best label is one of theirs.

@@ -150,7 +150,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
             taken &= scores >= self.thresholds_[labels]
         elif self.rule == "expected_f1":
             taken &= np.arange(labels.shape[1]) < self._expected_f1_sizes(scores)[:, None]
-        return self._answer(sets_to_csr(labels, taken, self.classes_.size))
+        return self._target_form.wrap(sets_to_csr(labels, taken, self.classes_.size))
 
     def _expected_f1_sizes(self, scores):
         probabilities = np.where(scores == -np.inf, 0, scores).astype(np.float64)
@@ -241,8 +241,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)
         y = check_label_matrix(y, n_samples=predicted.shape[0])
-        form = self._target_form
-        truth = form.wrap(y) if form.is_sparse else y.toarray()
+        truth = self._target_form.wrap(y)
         return float(
             f1_score(truth, predicted, average="micro", sample_weight=sample_weight, zero_division=0.0)
         )

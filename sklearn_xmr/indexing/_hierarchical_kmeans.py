@@ -245,7 +245,9 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         """
         check_is_fitted(self)
         Z = validate_data(self, Z, reset=False, accept_sparse="csr", dtype=np.float32)
-        centers = self.leaf_centers_
+        if sp.issparse(Z):
+            check_column_indices(Z, "Z")
+        centers = self.leaf_centers_.astype(np.float64)  # holds squares of any float32
         n_rows, n_leaves = Z.shape[0], centers.shape[0]
         if sp.issparse(centers):
             squared_norms = np.asarray(centers.multiply(centers).sum(axis=1)).ravel()
@@ -254,7 +256,9 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
         nearest = np.empty(n_rows, dtype=np.int32)
         step = max(1, _BLOCK_ENTRIES // n_leaves)
         for start in range(0, n_rows, step):
-            similarity = safe_sparse_dot(Z[start : start + step], centers.T, dense_output=True)
+            similarity = safe_sparse_dot(
+                Z[start : start + step].astype(np.float64), centers.T, dense_output=True
+            )
             if not self.spherical:  # |z - c|^2 = |z|^2 - 2 (<z, c> - |c|^2 / 2)
                 similarity = similarity - squared_norms / 2
             nearest[start : start + step] = similarity.argmax(axis=1)

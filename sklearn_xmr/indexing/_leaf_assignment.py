@@ -35,10 +35,11 @@ def assign_leaves(
 
     Returns
     -------
-    leaves : ndarray of shape (n_labels, max_parents), dtype int64
-        By round; -1 where a label got none.
+    leaves : ndarray of shape (n_labels, n_rounds), dtype int64
+        By round, as long as some label gets a leaf; -1 where a label got none.
     """
     n_labels, n_leaves = Y.shape[1], matched.shape[1]
+    max_parents = min(max_parents, n_leaves)
     rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
     weights = np.ones(rows.size) if sample_weight is None else np.asarray(sample_weight, float)[rows]
     capacity = np.full(n_leaves, n_labels if max_leaf_size is None else max_leaf_size)
@@ -55,6 +56,8 @@ def assign_leaves(
         order = np.lexsort((leaf, label, leaf != own_leaf[label], -gain))
         room = np.maximum(0, capacity - np.bincount(leaves[leaves >= 0], minlength=n_leaves))
         leaves[:, r] = _accept(label[order], leaf[order], room, n_labels)
+        if r > 0 and leaves[:, r].max() < 0:
+            return leaves[:, :r]
         if r == 0:
             leaves[:, 0] = np.where(leaves[:, 0] >= 0, leaves[:, 0], own_leaf)
             _refill(leaves[:, 0], own_leaf, n_leaves)

@@ -26,6 +26,7 @@ from sklearn_xmr.utils._sklearn_private import (
     HasMethods,
     Interval,
     StrOptions,
+    check_sample_weight,
     validate_estimator_params,
 )
 from sklearn_xmr.utils._validation import MAX_INT32, check_label_matrix
@@ -189,7 +190,8 @@ class OverlappingIndexer(  # type: ignore[call-arg]
         Raises
         ------
         ValueError
-            If a parameter is out of range, the base indexer refuses Z, or its leaves overlap.
+            If a parameter is out of range, the base indexer refuses Z or has another number of labels, or
+            its leaves overlap.
         TypeError
             If the base indexer sets no `LabelTree`.
         """
@@ -207,6 +209,11 @@ class OverlappingIndexer(  # type: ignore[call-arg]
                     f"base_indexer must set tree_ to a LabelTree when fitted, {self.base_indexer!r} set "
                     f"{type(tree).__name__}."
                 )
+        n_rows = check_array(Z, accept_sparse="csr", input_name="Z", estimator=self).shape[0]
+        if n_rows != tree.n_labels:
+            raise ValueError(
+                f"Z must have {tree.n_labels} row(s), one per label of the tree, got {n_rows}."
+            )
         if tree.has_overlap:
             raise ValueError("base_indexer must give each label one leaf, got a tree with overlap.")
         # only now, so that a failed fit leaves an earlier one as it was
@@ -240,6 +247,7 @@ class OverlappingIndexer(  # type: ignore[call-arg]
             If the shapes do not match each other and the tree.
         """
         check_is_fitted(self)
+        validate_estimator_params(self)
         base = getattr(self.base_indexer_, "tree_", self.base_indexer_)
         Y = check_label_matrix(Y, input_name="Y")
         matched = check_label_matrix(matched, input_name="matched")
@@ -250,11 +258,7 @@ class OverlappingIndexer(  # type: ignore[call-arg]
                 f"one per label and per leaf of the tree; got shapes {Y.shape} and {matched.shape}."
             )
         if sample_weight is not None:
-            sample_weight = check_array(sample_weight, ensure_2d=False, input_name="sample_weight")
-            if sample_weight.shape != (Y.shape[0],):
-                raise ValueError(
-                    f"sample_weight must have shape ({Y.shape[0]},), got {sample_weight.shape}."
-                )
+            sample_weight = check_sample_weight(sample_weight, Y, ensure_non_negative=True)
         leaves = assign_leaves(
             Y, matched, base.label_leaves(), max_parents=self.max_parents,
             max_leaf_size=self._largest_leaf(base), objective=self.objective,
@@ -293,7 +297,7 @@ class OverlappingIndexer(  # type: ignore[call-arg]
         largest = int(tree.leaf_sizes.max())
         if self.max_leaf_size is None or isinstance(self.max_leaf_size, Integral):
             return None if self.max_leaf_size is None else max(largest, self.max_leaf_size)
-        return int(self.max_leaf_size * largest)
+        return int(min(self.max_leaf_size * largest, tree.n_labels))
 
     @property
     def _n_features_out(self):

@@ -138,7 +138,8 @@ def label_indicator(X, y, *, name, need_positive=True):
     if not sp.issparse(y):
         y = as_array(y, "y")
         if y.ndim == 1:
-            assert_all_finite(y, input_name="y")
+            if y.dtype.kind == "f":
+                assert_all_finite(y, input_name="y")
             y, _ = encode_classes(y)
     Y = check_label_matrix(y, n_samples=None if X is None else _n_rows(X))
     if need_positive and Y.nnz == 0:

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array
 
 from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, label_indicator
 from sklearn_xmr.utils._sklearn_private import Interval
+from sklearn_xmr.utils._validation import check_column_indices
 
 DEFAULT_N_DIMS = 24
 # Up to this many samples or labels a dense eigenproblem is as fast as an iterative one.
@@ -151,6 +152,7 @@ def _check_graph(graph):
     graph = sp.csr_array(
         check_array(graph, accept_sparse="csr", dtype=np.float64, copy=True, input_name="graph")
     )
+    check_column_indices(graph, "graph")
     if graph.shape[0] != graph.shape[1]:
         raise ValueError(f"graph must be square, got shape {graph.shape}.")
     graph.sum_duplicates()
@@ -161,6 +163,7 @@ def _check_graph(graph):
     asymmetry = abs(graph - graph.T).max()
     if asymmetry > 1e-6 * graph.max():
         raise ValueError(f"graph must be symmetric, got weights that differ by up to {asymmetry:g}.")
+    graph.data /= graph.data.max()  # the scale does not matter; no sum or product leaves the range
     return graph
 
 

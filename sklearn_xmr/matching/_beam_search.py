@@ -67,7 +67,7 @@ class BeamSearch:
         masks = None
         if mask is not None:
             patterns = self.tree.propagate(mask)[1 : len(self.levels) + 1]
-            masks = [as_kernel_csr(_sorted(pattern))[:2] for pattern in patterns]
+            masks = [as_kernel_csr(pattern)[:2] for pattern in patterns]
         labels = np.empty((n_samples, k), dtype=np.int32)
         scores = np.empty((n_samples, k), dtype=np.float32)
         n_threads = 1 if n_samples == 1 else effective_n_threads()
@@ -95,8 +95,3 @@ def topk_to_csr(labels, scores, n_labels):
 def nodes_to_csr(nodes, n_nodes):
     """Beams, padded with -1, as a csr_array of float32 ones of shape (n_samples, n_nodes)."""
     return topk_to_csr(nodes, np.ones(nodes.shape, dtype=np.float32), n_nodes)
-
-
-def _sorted(pattern):
-    pattern.sort_indices()
-    return pattern

@@ -329,10 +329,6 @@ def _pointers(sizes):
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def _from_zero(pointers):
-    return pointers - pointers[0]
-
-
 def choose_value_dtype(weight_dtype, n_nonzeros):
     """Name of the dtype that a level is stored in whose training rows hold so many nonzeros."""
     if weight_dtype == "auto":

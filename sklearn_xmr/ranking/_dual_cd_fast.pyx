@@ -8,7 +8,7 @@ threads. The last task of a cluster merges the weights of all into the chunk tha
 """
 
 from cython.parallel cimport parallel, prange
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
@@ -288,7 +288,11 @@ cdef int take_rows(
     p.n_features = X.n_columns
     p.n_dense = X.n_dense
     s.local_features = NULL
-    return 0 if nnz >= IN_PLACE * (X.n_columns - X.n_dense) else gather_rows(X, nnz, s, p)
+    # offsets of gathered features are int32
+    if (nnz >= IN_PLACE * (X.n_columns - X.n_dense)
+            or min(nnz + X.n_dense, X.n_columns) > INT32_MAX // XMR_LANES):
+        return 0
+    return gather_rows(X, nnz, s, p)
 
 
 cdef inline bint has_dense_block(const Matrix* X, int32_t row) noexcept nogil:
@@ -417,8 +421,7 @@ cdef void mark_positives(
 ) noexcept nogil:
     """Set or clear a lane's bit in the rows that have its label, and set their relevance."""
     cdef uint16_t* marks = <uint16_t*> s.positive.data
-    cdef int64_t i
-    cdef int32_t row
+    cdef int64_t i, row
     for i in range(level.positive_ptr[child], level.positive_ptr[child + 1]):
         row = s.row_map[level.positives[i]]
         if positive and level.relevance != NULL:
@@ -598,7 +601,7 @@ def solve_label_tree(
     n_features : int
         Columns of X.
     n_dense : int
-        Last columns, 0 or at least 4, which most rows store all of, see `trailing_dense_columns`.
+        Last columns, 0, at least 4 or all of X, which most rows store all of, see `trailing_dense_columns`.
     sq_norms : (n_samples,)
         Squared norms of the rows, constant feature included.
     row_cost : (n_samples,) or None

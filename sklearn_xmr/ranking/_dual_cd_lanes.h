@@ -504,7 +504,7 @@ static unsigned FN(run)(const xmr_problem *p, xmr_lanes *s, int n_wanted, int *n
             s->n_iter[k]++;
             if (p->loss != XMR_LOG_LOSS) {
                 s->objective[k] += s->gain[k];
-                stalls = s->n_iter[k] > 1 && s->gain[k] <= p->min_progress * s->objective[k];
+                stalls = p->min_progress >= 0 && s->n_iter[k] > 1 && s->gain[k] <= p->min_progress * s->objective[k];
             }
             if (stalls || (!nothing_active && !isfinite(violation))) { /* overflow: nothing to wait for */
                 finished |= bit;

@@ -57,7 +57,7 @@ class LevelProblem:
 def n_nonzeros(X, problem):
     """Nonzeros of the rows that train a level, a row counting once for each parent."""
     per_row = np.diff(X.indptr) if sp.issparse(X) else np.count_nonzero(X, axis=1)
-    return int(per_row @ np.diff(problem.rows.indptr))
+    return int(per_row.astype(np.int64) @ np.diff(problem.rows.indptr))
 
 
 def fit_linear_rankers(

@@ -2,6 +2,9 @@
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import check_array
+
+from sklearn_xmr.utils._validation import check_column_indices
 
 NORMS = ("l1", "l2", "max")
 
@@ -24,7 +27,10 @@ def check_relevance(relevance, Y):
     ValueError
         If relevance has another shape than Y, is not finite, or is not positive exactly where Y is 1.
     """
-    relevance = sp.csr_array(relevance, copy=True)
+    relevance = sp.csr_array(
+        check_array(relevance, accept_sparse="csr", dtype=np.float64, input_name="relevance"), copy=True
+    )
+    check_column_indices(relevance, "relevance")
     if relevance.shape != Y.shape:
         raise ValueError(
             f"relevance must have a row per sample and a column per label, {Y.shape}, "
@@ -32,9 +38,10 @@ def check_relevance(relevance, Y):
         )
     relevance.sum_duplicates()
     relevance.eliminate_zeros()
-    values = np.asarray(relevance.data, dtype=np.float32)
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.asarray(relevance.data, dtype=np.float32)
     if not np.all(np.isfinite(values)):
-        raise ValueError("relevance must be finite and within the range of float32, got NaN or infinity.")
+        raise ValueError("relevance must lie within the range of float32, got a value beyond 3.4e38.")
     same_pattern = np.array_equal(relevance.indptr, Y.indptr) and np.array_equal(
         relevance.indices, Y.indices
     )
@@ -95,15 +102,42 @@ def favour_tail(positives, slot_labels, propensities, power):
     return sp.csr_array((values, positives.indices, positives.indptr), shape=positives.shape)
 
 
+def keep_norms(weights, former, norm):
+    """Scale rows of `weights`, a part of the entries of `former`, to the norms that they have there.
+
+    Parameters
+    ----------
+    weights, former : csr_array of shape (n_samples, n_nodes)
+        Positive.
+    norm : {"l1", "l2", "max"} or None
+        None: nothing is scaled.
+
+    Returns
+    -------
+    weights : csr_array of shape (n_samples, n_nodes), dtype float32
+    """
+    if norm is None:
+        return weights
+    row = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    values = weights.data * (_norms(former, norm)[row] / _norms(weights, norm)[row])
+    return sp.csr_array((values.astype(np.float32), weights.indices, weights.indptr), shape=weights.shape)
+
+
 def _normalize(weights, norm):
     weights = weights.astype(np.float64)
     if norm is not None:
-        row = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
-        size = np.zeros(weights.shape[0])
-        if norm == "max":
-            np.maximum.at(size, row, weights.data)
-        else:
-            np.add.at(size, row, weights.data if norm == "l1" else weights.data**2)
-        weights.data /= (np.sqrt(size) if norm == "l2" else size)[row]
+        weights.data /= np.repeat(_norms(weights, norm), np.diff(weights.indptr))
     weights.sort_indices()
     return weights.astype(np.float32)
+
+
+def _norms(weights, norm):
+    """Norm of each row, 0 where it is empty."""
+    row = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    norms = np.zeros(weights.shape[0])
+    values = weights.data.astype(np.float64)
+    if norm == "max":
+        np.maximum.at(norms, row, values)
+    else:
+        np.add.at(norms, row, values if norm == "l1" else values**2)
+    return np.sqrt(norms) if norm == "l2" else norms

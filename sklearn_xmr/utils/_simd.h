@@ -8,7 +8,7 @@
 enum { XMR_BASELINE = 0, XMR_AVX2 = 1, XMR_AVX512 = 2, XMR_N_VARIANTS = 3 };
 
 /* clang-cl, Clang for Windows, does not define __GNUC__. */
-#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define XMR_X86_VARIANTS 1
 #include <cpuid.h>
 #include <immintrin.h>

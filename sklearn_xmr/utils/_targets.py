@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from sklearn_xmr.utils._sklearn_private import check_sample_weight
 from sklearn_xmr.utils._validation import as_array, check_label_matrix
 
 
@@ -28,8 +30,60 @@ class TargetForm:
     is_sparray: bool = False
 
     def wrap(self, matrix):
-        """A csr_array as the sparse container that y came in."""
+        """A csr_array in the container that y came in."""
+        if not self.is_sparse:
+            return matrix.toarray()
         return matrix if self.is_sparray else sp.csr_matrix(matrix)
+
+    def decisions(self, scores, threshold):
+        """Answer of ``decision_function``, from the scores of labels as a csr_array."""
+        scores = self.wrap(scores)
+        if self.is_sparse or self.kind == "multiclass":
+            return scores
+        if self.kind == "multilabel":
+            return scores - np.float32(threshold)
+        return scores[:, -1] - scores[:, 0] if scores.shape[1] == 2 else scores[:, 0]
+
+    def label_sets(self, scores, threshold):
+        """Indicator of the labels that score above the threshold; takes over the csr_array of scores."""
+        scores.data = (scores.data > np.float32(threshold)).astype(np.int64)
+        scores.eliminate_zeros()
+        return self.wrap(scores)
+
+
+def share_of_hits(best, y, classes, form, sample_weight=None):
+    """Share of rows whose best label is one of theirs, in [0, 1].
+
+    Parameters
+    ----------
+    best : ndarray of shape (n_samples,)
+        Best label of each row, -1 for none.
+    y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape (n_samples, n_labels)
+        True classes or labels, in the form of the y of fit.
+    classes : ndarray of shape (n_labels,)
+        Class of each label.
+    form : TargetForm
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weight of each row in the mean.
+
+    Raises
+    ------
+    ValueError
+        If y differs in its number of rows or in its form, or a weight is negative.
+    """
+    if form.kind == "multilabel":
+        Y = check_label_matrix(y, n_samples=best.size)
+        if Y.shape[1] != classes.size:
+            raise ValueError(f"y must have {classes.size} columns, got shape {Y.shape}.")
+        hits = Y[np.arange(best.size), np.maximum(best, 0)] * (best >= 0)
+    else:
+        y = column_or_1d(y, warn=True)
+        if y.size != best.size:
+            raise ValueError(f"X and y must have the same number of rows, got {best.size} and {y.size}.")
+        hits = (classes[best] == y) & (best >= 0)
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, best, ensure_non_negative=True)
+    return float(np.average(hits.astype(np.float64), weights=sample_weight))
 
 
 def encode_targets(y, n_samples):
@@ -91,7 +145,7 @@ def encode_classes(y):
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
-        Classes; finite where they are numbers.
+        Classes; finite where they are floats.
 
     Returns
     -------
@@ -102,15 +156,31 @@ def encode_classes(y):
     Raises
     ------
     ValueError
-        If y is not a classification target.
+        If y is not a classification target, a class is missing, or classes are of types that do not
+        compare.
     """
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
+    if y.dtype.kind in "OmM":
+        missing = [_is_missing(value) for value in y]
+        if any(missing):
+            raise ValueError(f"y must have a class for each row, got {y[np.argmax(missing)]!r}.")
+    try:
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(f"y must have classes that can be sorted: {error}.") from error
     Y = sp.csr_array(
         (np.ones(y.size, np.float32), codes.astype(np.int32), np.arange(y.size + 1)),
         shape=(y.size, classes.size),
     )
     return Y, classes
+
+
+def _is_missing(value):
+    """Whether a value is None, NaN, NaT, or pandas' NA, which is neither equal to itself nor not."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
 
 
 def _not_empty(Y):

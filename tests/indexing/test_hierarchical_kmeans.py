@@ -253,6 +253,15 @@ def test_transform_in_blocks(monkeypatch):
     np.testing.assert_array_equal(indexer.transform(sp.csr_array(Z)).toarray(), whole.toarray())
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e20])
+@pytest.mark.parametrize("spherical", [True, False])
+def test_transform_does_not_depend_on_the_scale(scale, spherical):
+    Z = np.random.default_rng(0).normal(size=(40, 5))
+    indexer = HierarchicalKMeans(max_leaf_size=5, spherical=spherical, random_state=0)
+    wanted = indexer.fit_transform(Z).toarray()
+    np.testing.assert_array_equal(indexer.fit_transform(Z * scale).toarray(), wanted)
+
+
 def test_zero_row_goes_to_the_first_leaf_in_transform():
     indexer = HierarchicalKMeans(max_leaf_size=8, random_state=0).fit(np.abs(random_vectors(70, 9)))
     assert indexer.transform(np.zeros((2, 9))).indices.tolist() == [0, 0]

@@ -44,6 +44,9 @@ def test_leaves_equal_the_reference(seed, max_parents, cap, objective, min_suppo
     wanted = assign(
         Y.tolist(), matched.tolist(), own.tolist(), max_parents, cap, objective, min_support, weights
     )
+    got = np.pad(
+        got, ((0, 0), (0, max_parents - got.shape[1])), constant_values=-1
+    )  # rounds without a leaf
     assert [[None if leaf < 0 else leaf for leaf in row] for row in got.tolist()] == wanted
 
 
@@ -167,6 +170,14 @@ def test_bad_base_indexers():
         OverlappingIndexer(overlap).fit(np.eye(3))
     with pytest.raises(ValueError, match="base_indexer"):
         OverlappingIndexer("kmeans").fit(np.eye(3))
+    with pytest.raises(ValueError, match=r"Z must have 4 row\(s\), one per label of the tree, got 3"):
+        OverlappingIndexer(two_leaves()).fit(np.eye(3))
+
+
+def test_limits_beyond_the_tree_are_the_tree():
+    few = refined(Y, MATCHED, max_parents=2, max_leaf_size=None)
+    many = refined(Y, MATCHED, max_parents=10**9, max_leaf_size=1e308)
+    assert many.tree_ == few.tree_
 
 
 @pytest.mark.parametrize(
@@ -199,8 +210,14 @@ def test_bad_arguments_of_refine_change_nothing():
         indexer.refine(Y, MATCHED[:6])
     with pytest.raises(ValueError, match="matched must contain only 0 and 1"):
         indexer.refine(Y, MATCHED * 2)
-    with pytest.raises(ValueError, match=r"sample_weight must have shape \(7,\)"):
+    with pytest.raises(ValueError, match=r"sample_weight.shape == \(6,\), expected \(7,\)"):
         indexer.refine(Y, MATCHED, sample_weight=np.ones(6))
+    with pytest.raises(ValueError, match="Negative values"):
+        indexer.refine(Y, MATCHED, sample_weight=-np.ones(7))
+    indexer.objective = "recall"
+    with pytest.raises(ValueError, match="objective"):
+        indexer.refine(Y, MATCHED)
+    indexer.objective = before["objective"]
     assert vars(indexer).keys() == before.keys()
     assert indexer.tree_ == before["tree_"]
     np.testing.assert_array_equal(indexer.labels_, before["labels_"])

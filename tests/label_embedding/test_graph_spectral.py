@@ -122,6 +122,15 @@ def test_graph_takes_the_place_of_y():
         assert_allclose(embedding.fit_transform(None, np.zeros((2, 12))), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1e-100, 1e150])
+def test_scale_of_a_graph_does_not_matter(scale):
+    A = np.triu(np.random.default_rng(0).random((12, 12)), 1)
+    graph = sp.csr_array(A + A.T)
+    wanted = GraphSpectralEmbedding(3, graph=graph, random_state=0).fit_transform(None)
+    scaled = GraphSpectralEmbedding(3, graph=graph * scale, random_state=0).fit_transform(None)
+    np.testing.assert_allclose(scaled, wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_isolated_label_in_a_graph():
     graph = np.array([[0, 1, 0, 1.0], [1, 0, 0, 2], [0, 0, 0, 0], [1, 2, 0, 0]])
     embedding = GraphSpectralEmbedding(n_dims=2, graph=graph).fit(None)

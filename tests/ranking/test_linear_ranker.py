@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_xmr import LabelTree
 from sklearn_xmr.ranking import _dual_cd_fast
-from sklearn_xmr.ranking._linear_ranker import LevelProblem, _tasks_of_level, fit_linear_rankers
+from sklearn_xmr.ranking._linear_ranker import LevelProblem, _tasks_of_level, fit_linear_rankers, n_nonzeros
 from sklearn_xmr.utils._simd import available_simd
 
 DEFAULTS = {
@@ -308,3 +308,11 @@ def test_auto_tolerance_forgives_what_lies_within_the_loose_one(monkeypatch):
     assert n_iter == 20 and strict > 0
     _, n_iter, forgiven = fit(X, problems, tol="auto", max_iter=20)
     assert n_iter == 20 and forgiven == 0
+
+
+def test_nonzeros_beyond_int32_are_counted():
+    """Their number decides how weights are stored; the index arrays of large problems are int32."""
+    X, rows = sp.csr_array((2, 5), dtype=np.float32), sp.csr_array((2, 3))
+    X.indptr = np.array([0, 2**30, 2**31 - 1], dtype=np.int32)  # as if they were stored
+    rows.indptr = np.array([0, 2, 5], dtype=np.int32)
+    assert n_nonzeros(X, LevelProblem(None, None, rows)) == 2 * 2**30 + 3 * (2**30 - 1)

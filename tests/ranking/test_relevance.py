@@ -9,7 +9,7 @@ from reference.solver import solve_smooth
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier
+from sklearn_xmr import HierarchicalKMeans, LabelTree, OverlappingIndexer, XRLinearClassifier
 from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.metrics import jain_propensity, propensity_scored_precision_at_k
 from sklearn_xmr.ranking._linear_ranker import LevelProblem, fit_linear_rankers
@@ -144,12 +144,19 @@ def test_sample_weights_and_own_rankers_see_relevance(problem):
     [
         (lambda R: R[:-1], r"row per sample and a column per label, \(60, 25\), got \(59, 25\)"),
         (lambda R: -R, "positive where y is 1"),
-        (lambda R: R * 1e60, "finite and within the range of float32"),
+        (lambda R: R * 1e60, "relevance must lie within the range of float32"),
         (lambda R: sp.csr_array(R + sp.eye_array(60, 25)), "zero elsewhere"),
         (lambda R: sp.csr_array(R.multiply(sp.eye_array(60, 25))), "positive where y is 1"),
+        (lambda R: R * np.nan, "relevance contains NaN"),
+        (lambda R: R.toarray() * 1j, "Complex data"),
+        (lambda R: 3.0, "got scalar array"),
+        (lambda R: R.toarray()[None], "array with dim 3"),
+        (
+            lambda R: sp.csr_array((R.data, R.indices + 30, R.indptr), shape=R.shape),
+            r"indices in \[0, 25\)",
+        ),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_bad_relevance(problem, spoil, message):
     X, Y, relevance = problem
     model = XRLinearClassifier(random_state=0).fit(X, Y)
@@ -157,6 +164,26 @@ def test_bad_relevance(problem, spoil, message):
     with pytest.raises(ValueError, match=message):
         model.fit(X, Y, relevance=spoil(relevance.astype(np.float64)))
     np.testing.assert_array_equal(model.predict_topk(X)[1], before[1])
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "max"])
+def test_rows_keep_their_norms_where_copies_of_labels_are_dropped(monkeypatch, norm):
+    """A row trains some of the copies of its labels only; all rows are to count alike even so."""
+    X, Y = random_problem(200, 40, 30)
+    seen = []
+
+    def spy(X, problems, **settings):
+        seen.extend(problems)
+        return fit_linear_rankers(X, problems, **settings)
+
+    monkeypatch.setattr("sklearn_xmr._xr_linear.fit_linear_rankers", spy)
+    indexer = OverlappingIndexer(HierarchicalKMeans(4, max_leaf_size=8), min_support=0.5, beam_width=2)
+    model = XRLinearClassifier(indexer=indexer, relevance_norm=norm, random_state=0).fit(X, Y)
+    last = seen[-1].positives
+    assert model.tree_.has_overlap and last.nnz < model.tree_.propagate(Y)[-1].nnz  # some were dropped
+    rows = last.toarray()[np.diff(last.indptr) > 0]
+    order = {"l1": 1, "l2": 2, "max": np.inf}[norm]
+    np.testing.assert_allclose(np.linalg.norm(rows, order, axis=1), 1, rtol=1e-6)
 
 
 def test_dense_relevance_is_taken(problem):
