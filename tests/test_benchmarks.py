@@ -84,6 +84,14 @@ def test_losses(measure, ours, theirs, is_loss):
     assert [loss[:3] for loss in found] == ([(2, "pecos", measure)] if is_loss else [])
 
 
+@pytest.mark.parametrize("variant", ["ours_wide", "ours_flat"])
+def test_other_settings_of_ours_are_no_losses(variant):
+    summary = import_module("benchmarks.versus.summary")
+    records = records_of("P@1", ours=[50.0], theirs=[51.0])
+    own = [record | {"library": variant} for record in records if record["library"] == "pecos"]
+    assert [loss[1] for loss in summary.losses(records + own)] == ["pecos"]
+
+
 # ---------------------------------------------------------------- report
 
 

@@ -6,7 +6,7 @@ A record is ``{"threads": int, "round": int, "library": str, "result": {measure:
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.versus.libraries import OURS
+from benchmarks.versus.libraries import LIBRARIES, OURS
 
 #: Lower is better; compared as a ratio.
 COSTS = {
@@ -86,7 +86,7 @@ def thread_counts_of(records):
 
 
 def losses(records):
-    """Where a peer does better by the median.
+    """Where another library does better by the median; other settings of ours do not count.
 
     Returns
     -------
@@ -95,7 +95,9 @@ def losses(records):
     found = []
     for threads in thread_counts_of(records):
         for peer in libraries_of(records):
-            for measure in (*COSTS, *QUALITIES) if peer != OURS else ():
+            if LIBRARIES[peer].runner == LIBRARIES[OURS].runner:
+                continue
+            for measure in (*COSTS, *QUALITIES):
                 compared = comparison(records, threads, peer, measure)
                 bound = 1 if measure in COSTS else -NOTABLE_POINTS
                 if compared is not None and compared.median < bound:
