@@ -87,7 +87,7 @@ def explain_prediction(classifier, X, label, *, beam_width=None, feature_names=N
     ['apple', 'tart']
     """
     check_classifier(classifier)
-    row = sp.csr_array(classifier._check_query(X))
+    row = sp.csr_array(classifier._check_query(X), copy=True)  # sum_duplicates works in place
     if row.shape[0] != 1:
         raise ValueError(f"X must be a single row, got {row.shape[0]}; explain one row at a time.")
     row.sum_duplicates()

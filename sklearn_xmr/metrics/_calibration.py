@@ -45,7 +45,7 @@ def calibration_curve_at_k(y_true, y_proba, *, k=5, n_bins=15, strategy="quantil
         Number of bins, at least 1. Empty bins are left out.
     strategy : {"quantile", "uniform"}, default="quantile"
         ``"quantile"``: adaptive bins of about equally many predictions; equal probabilities stay
-        together. ``"uniform"``: bins of equal width.
+        together, in the bin of their mean rank. ``"uniform"``: bins of equal width.
 
     Returns
     -------
@@ -78,10 +78,11 @@ def calibration_curve_at_k(y_true, y_proba, *, k=5, n_bins=15, strategy="quantil
     _check_strategy(strategy)
     probabilities, hits = _marginals(y_true, y_proba, k)
     if strategy == "uniform":
-        edges = np.linspace(0, 1, n_bins + 1)
+        bins = np.searchsorted(np.arange(1, n_bins) / n_bins, probabilities, side="right")
     else:
-        edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, n_bins + 1)))
-    bins = np.searchsorted(edges[1:-1], probabilities, side="right")
+        _, value, sizes = np.unique(probabilities, return_inverse=True, return_counts=True)
+        twice_mean_rank = 2 * np.cumsum(sizes) - sizes  # in integers: a bound between bins is met exactly
+        bins = (n_bins * twice_mean_rank // (2 * probabilities.size))[value]
     counts = np.bincount(bins)
     filled = np.flatnonzero(counts)
     sums = [np.bincount(bins, weights=values)[filled] for values in (hits, probabilities)]

@@ -167,6 +167,20 @@ def test_unsorted_row(fitted):
     assert repr(model.explain(twisted, 3)) == repr(model.explain(row, 3))
 
 
+@pytest.mark.parametrize("writeable", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_row_stays_as_it_is(fitted, dtype, writeable):
+    model, _ = fitted
+    data, indices = np.array([1, 2, 3, 4], dtype), np.array([7, 3, 7, 5], np.int32)
+    row = sp.csr_array((data, indices, np.array([0, 4], np.int32)), shape=(1, 40))
+    before = [array.copy() for array in (row.data, row.indices, row.indptr)]
+    for array in (row.data, row.indices, row.indptr):
+        array.flags.writeable = writeable
+    first = repr(model.explain(row, 3))
+    assert all(map(np.array_equal, (row.data, row.indices, row.indptr), before))
+    assert repr(model.explain(row, 3)) == first
+
+
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [

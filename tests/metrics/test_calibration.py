@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.decision import ece
+from reference.decision import ece, rank_bin, width_bin
 
 from sklearn_xmr.metrics import calibration_curve_at_k, expected_calibration_error, topk
 
@@ -21,13 +21,10 @@ def test_against_plain_loops(seed, n_rows, n_labels, n_bins, k):
         [(label, p) for label, p in zip(*row, strict=True) if label >= 0]
         for row in zip(labels, scores, strict=True)
     ]
-    edges = np.linspace(0, 1, n_bins + 1)
     got = expected_calibration_error(y_true, y_proba, k=k, n_bins=n_bins, strategy="uniform")
-    assert got == pytest.approx(ece(y_true, ranked, k, n_bins, edges))
-    edges = np.unique(np.quantile(scores[labels >= 0], np.linspace(0, 1, n_bins + 1)))
-    wanted = ece(y_true, ranked, k, max(edges.size - 1, 1), edges)
+    assert got == pytest.approx(ece(y_true, ranked, k, n_bins, width_bin))
     got = expected_calibration_error(y_true, (labels, scores), k=k, n_bins=n_bins)
-    assert got == pytest.approx(wanted)
+    assert got == pytest.approx(ece(y_true, ranked, k, n_bins, rank_bin))
     sparse = sp.csr_array(np.maximum(y_proba, 1e-9))
     assert expected_calibration_error(y_true, sparse, k=n_labels, n_bins=1) == pytest.approx(
         abs(y_true.mean() - y_proba.mean()), abs=1e-6
@@ -52,6 +49,13 @@ def test_adaptive_bins_hold_equally_many():
     curve = calibration_curve_at_k(rng.random((300, 4)) < y_proba, y_proba, k=4, n_bins=10)
     assert curve.counts.tolist() == [120] * 10
     assert np.all(np.diff(curve.prob_pred) > 0)
+
+
+def test_large_groups_of_equal_probabilities_stay_apart():
+    y_proba = np.repeat([0.1, 0.9], 50)[:, None]
+    curve = calibration_curve_at_k(y_proba < 0.5, y_proba, k=1)
+    assert curve.counts.tolist() == [50, 50] and curve.prob_true.tolist() == [1, 0]
+    assert expected_calibration_error(y_proba < 0.5, y_proba, k=1) == pytest.approx(0.9)
 
 
 def test_honest_probabilities_have_no_error():

@@ -78,21 +78,35 @@ def platt_loss(a, b, scores, hits, weights):
     return loss
 
 
-def ece(y_true, ranked, k, n_bins, edges):
-    """Expected calibration error; bin b holds edges[b] <= p < edges[b + 1], the last one its end too."""
+def width_bin(p, everything, n_bins):
+    """Of bins of equal width, b holds b / n_bins <= p < (b + 1) / n_bins, the last one its end too."""
+    b = 0
+    while b < n_bins - 1 and p >= (b + 1) / n_bins:
+        b += 1
+    return b
+
+
+def rank_bin(p, everything, n_bins):
+    """Of bins of equally many predictions, that in which the middle of those equal to p lies."""
+    middle = sum(1.0 if q < p else 0.5 if q == p else 0.0 for q in everything)
+    b = 0
+    while middle * n_bins >= (b + 1) * len(everything):
+        b += 1
+    return b
+
+
+def ece(y_true, ranked, k, n_bins, bin_of):
+    """Expected calibration error; bin_of is one of the two above."""
+    everything = [p for ranking in ranked for _, p in ranking[:k]]
     bins = [[] for _ in range(n_bins)]
     for i, ranking in enumerate(ranked):
         for label, p in ranking[:k]:
-            b = 0
-            while b < n_bins - 1 and p >= edges[b + 1]:
-                b += 1
-            bins[b].append((p, bool(y_true[i][label])))
-    n = sum(map(len, bins))
+            bins[bin_of(p, everything, n_bins)].append((p, bool(y_true[i][label])))
     total = 0.0
     for members in filter(None, bins):
         mean = sum(p for p, _ in members) / len(members)
         share = sum(hit for _, hit in members) / len(members)
-        total += len(members) / n * abs(mean - share)
+        total += len(members) / len(everything) * abs(mean - share)
     return total
 
 
