@@ -79,6 +79,7 @@ def fit_calibrator(method, scores, hits, weights):
     scores : ndarray of shape (n_pairs,)
     hits : ndarray of bool of shape (n_pairs,)
     weights : ndarray of shape (n_pairs,)
+        Weight 2 counts as two pairs. Weights of a mean below 1 are scaled to the mean 1.
 
     Returns
     -------
@@ -92,10 +93,12 @@ def fit_calibrator(method, scores, hits, weights):
     """
     if not np.any(weights > 0):
         raise ValueError("Calibration needs at least one held-out candidate of positive weight, got none.")
-    if method == "sigmoid":
-        return PlattScaling().fit(scores, hits, weights)
     used = weights > 0
     scores, hits, weights = scores[used], hits[used], weights[used]
+    # The bounds count pairs: weight 2 is two of them, but no weights make them fewer than there are.
+    weights = weights / min(1.0, weights.mean())
+    if method == "sigmoid":
+        return PlattScaling().fit(scores, hits, weights)
     n_pos, n_neg = float(weights @ hits), float(weights @ ~hits)
     lowest, highest = 1 / (n_neg + 2), (n_pos + 1) / (n_pos + 2)
     bounds = {"y_min": min(lowest, highest), "y_max": max(lowest, highest)}

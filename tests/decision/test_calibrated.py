@@ -82,6 +82,18 @@ def test_isotonic_keeps_away_from_0_and_1():
         fit_calibrator("isotonic", np.empty(0), np.empty(0, bool), np.empty(0))
 
 
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize(("size", "tolerance"), [(1e-9, 1e-6), (1 / 300, 1e-6), (1e6, 0.01)])
+def test_equal_weights_hardly_matter(method, size, tolerance):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=300)
+    hits = rng.random(300) < 1 / (1 + np.exp(-3 * scores))
+    at = np.linspace(-4, 4, 9)
+    plain = fit_calibrator(method, scores, hits, np.ones(300)).predict(at)
+    scaled = fit_calibrator(method, scores, hits, np.full(300, size)).predict(at)
+    np.testing.assert_allclose(scaled, plain, atol=tolerance)
+
+
 def test_score_to_logit():
     scores = np.array([0.0, 1e-30, 0.5, 1.0], dtype=np.float32)
     logits = score_to_logit(scores)
