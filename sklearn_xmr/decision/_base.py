@@ -40,8 +40,9 @@ class HeldOut(NamedTuple):
 class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Fits an estimator and, on rows that it has not seen, what comes after it.
 
-    Subclasses define `_needs_held_out_rows` (for a form of y) and `_fit_decision`, which returns the
-    attributes to set.
+    Subclasses define `_needs_held_out_rows` (for a form of y), `_fit_decision`, which returns the
+    attributes to set, and `_decision`, the name of the parameter that says what they mean: its value at
+    fit is kept as `_fitted_decision`, so that a later ``set_params`` waits for the next fit.
     """
 
     def fit(self, X, y, sample_weight=None, **params):
@@ -68,8 +69,8 @@ class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, 
         Raises
         ------
         ValueError
-            If y is no classification target, a parameter is out of range, or an estimator that is said
-            to be fitted does not know the labels of y.
+            If y is no classification target, a parameter is out of range, `cv` gives no split, or an
+            estimator that is said to be fitted does not know the labels of y.
         """
         validate_estimator_params(self)
         if y is None:
@@ -98,6 +99,11 @@ class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, 
             splitter = check_cv(self.cv, y if one_class_per_row else None, classifier=True)
             for train, held_out in splitter.split(X, y, **routed.splitter.split):
                 folds.append((_fit_on(self.estimator, X, y, routed.estimator.fit, train), held_out))
+            if not folds:
+                raise ValueError(
+                    f"cv must give at least one split, got none from {self.cv!r}; a generator gives its "
+                    "splits only once."
+                )
         if not is_fitted:
             final = _fit_on(self.estimator, X, y, routed.estimator.fit)
         learned = {}
@@ -117,6 +123,7 @@ class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, 
         self.estimator_ = final
         self.classes_ = classes
         self._target_form = form
+        self._fitted_decision = getattr(self, self._decision)
         for name, value in learned.items():
             setattr(self, name, value)
         return self
@@ -174,13 +181,8 @@ def rank(estimator, X, k):
     labels, scores : ndarray of shape (n_samples, k)
         As ``predict_topk``.
     """
-    ranking = predict_ranking(unwrap(estimator), X, k)
+    ranking = predict_ranking(estimator, X, k)
     return ranking if isinstance(ranking, tuple) else topk(ranking, k)
-
-
-def unwrap(estimator):
-    """What is inside `FrozenEstimator`, which hides methods that Pipelines do not forward."""
-    return unwrap(estimator.estimator) if isinstance(estimator, FrozenEstimator) else estimator
 
 
 def _fit_on(estimator, X, y, params, rows=None):

@@ -8,12 +8,13 @@ import scipy.sparse as sp
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_xmr.decision._base import BaseDecisionClassifier, rank, unwrap
+from sklearn_xmr.decision._base import BaseDecisionClassifier, rank
 from sklearn_xmr.decision._calibrators import fit_calibrator, score_to_logit
 from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._level_margins import gather_margins, rank_by_levels
 from sklearn_xmr.matching._beam_search import topk_to_csr
 from sklearn_xmr.metrics import precision_at_k
+from sklearn_xmr.metrics._scorer import unwrap
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
 from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
 
@@ -95,6 +96,8 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         "cv": ["cv_object", StrOptions({"prefit"})],
     }
 
+    _decision = "scope"
+
     def __init__(self, estimator, *, scope="path", method="isotonic", n_candidates=100, cv=5):
         self.estimator = estimator
         self.scope = scope
@@ -153,7 +156,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
 
     def _rank(self, X, k):
         """The best labels and the probability of each by itself."""
-        if self.scope == "levels":
+        if self._fitted_decision == "levels":
             labels, probabilities = rank_by_levels(*_split(self.estimator_, X), k, self.calibrators_)
         else:
             labels, scores = rank(self.estimator_, X, k)

@@ -107,6 +107,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
         "cv": ["cv_object", StrOptions({"prefit"})],
     }
 
+    _decision = "rule"
+
     def __init__(self, estimator, *, rule="label_thresholds", k=5, n_candidates=50, min_positives=10, cv=5):
         self.estimator = estimator
         self.rule = rule
@@ -141,14 +143,15 @@ class LabelSetClassifier(BaseDecisionClassifier):
         check_is_fitted(self)
         if self._target_form.kind != "multilabel":
             return self.estimator_.predict(X)
-        n_wanted = self.k if self.rule == "top_k" else self.n_candidates
+        rule = self._fitted_decision
+        n_wanted = self.k if rule == "top_k" else self.n_candidates
         labels, scores = rank(self.estimator_, X, min(n_wanted, self.classes_.size))
         taken = labels >= 0
-        if self.rule == "global_threshold":
+        if rule == "global_threshold":
             taken &= scores >= np.float64(self.threshold_)  # not rounded to the scores' float32
-        elif self.rule == "label_thresholds":
+        elif rule == "label_thresholds":
             taken &= scores >= self.thresholds_[labels]
-        elif self.rule == "expected_f1":
+        elif rule == "expected_f1":
             taken &= np.arange(labels.shape[1]) < self._expected_f1_sizes(scores)[:, None]
         return self._target_form.wrap(sets_to_csr(labels, taken, self.classes_.size))
 

@@ -6,6 +6,7 @@ import reprlib
 
 import numpy as np
 from sklearn import get_config
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
@@ -140,6 +141,7 @@ class _TopKScorer:
 
 def predict_ranking(estimator, X, k):
     """Ranked pair where the estimator can give it, otherwise its scores of all labels."""
+    estimator = unwrap(estimator)
     if hasattr(estimator, "predict_topk"):
         return estimator.predict_topk(X, k=k)
     # neither a search nor a Pipeline forwards predict_topk
@@ -151,15 +153,25 @@ def predict_ranking(estimator, X, k):
     if hasattr(estimator, "decision_function"):
         return estimator.decision_function(X)
     if hasattr(estimator, "predict_proba"):
-        probabilities = estimator.predict_proba(X)
-        if isinstance(probabilities, list):
-            # one (n_samples, n_classes) per label; a label that is constant in training has one class
-            columns = zip(probabilities, estimator.classes_, strict=True)
-            return np.column_stack([probability @ classes for probability, classes in columns])
-        return probabilities
+        return label_probabilities(estimator, X)
     raise TypeError(
         f"{type(estimator).__name__} has none of predict_topk, decision_function and predict_proba."
     )
+
+
+def unwrap(estimator):
+    """What is inside `FrozenEstimator`, which hides methods that Pipelines do not forward."""
+    return unwrap(estimator.estimator) if isinstance(estimator, FrozenEstimator) else estimator
+
+
+def label_probabilities(estimator, X):
+    """What ``predict_proba`` says, as one matrix (n_samples, n_labels)."""
+    probabilities = estimator.predict_proba(X)
+    if isinstance(probabilities, list):
+        # one (n_samples, n_classes) per label; a label that is constant in training has one class
+        columns = zip(probabilities, estimator.classes_, strict=True)
+        return np.column_stack([probability @ classes for probability, classes in columns])
+    return probabilities
 
 
 precision_at_1_scorer = make_topk_scorer(precision_at_k, k=1)

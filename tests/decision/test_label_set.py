@@ -353,3 +353,27 @@ def test_bad_input(data, ranker):
     unbounded = LabelSetClassifier(OneVsRestClassifier(LinearSVC()), rule="expected_f1").fit(X, Y)
     with pytest.raises(ValueError, match=r"needs scores that are probabilities.*CalibratedXMRClassifier"):
         unbounded.predict(X)
+
+
+@pytest.mark.parametrize("cv", [[], iter(())], ids=["list", "generator"])
+@pytest.mark.parametrize("wrapper", [LabelSetClassifier, CalibratedXMRClassifier])
+def test_cv_without_a_split(data, wrapper, cv):
+    with pytest.raises(ValueError, match="cv must give at least one split, got none"):
+        wrapper(XRLinearClassifier(random_state=0), cv=cv).fit(data[0], data[1])
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "parameter", "first", "second"),
+    [
+        (CalibratedXMRClassifier, "scope", "path", "levels"),
+        (CalibratedXMRClassifier, "scope", "levels", "path"),
+        (LabelSetClassifier, "rule", "top_k", "label_thresholds"),
+        (LabelSetClassifier, "rule", "label_thresholds", "top_k"),
+    ],
+)
+def test_the_decision_of_fit_stays(data, ranker, wrapper, parameter, first, second):
+    model = wrapper(FrozenEstimator(ranker), **{parameter: first}).fit(data[2], data[3])
+    before = model.predict(data[4])
+    model.set_params(**{parameter: second})
+    assert (model.predict(data[4]) - before).nnz == 0
+    assert (model.fit(data[2], data[3]).predict(data[4]) - before).nnz > 0

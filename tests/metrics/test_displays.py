@@ -5,6 +5,7 @@ import builtins
 import numpy as np
 import pytest
 from _data import random_problem
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
@@ -90,6 +91,15 @@ def test_reliability(fitted, plt):
     hinge = XRLinearClassifier(random_state=0).fit(X, Y)
     with pytest.raises(TypeError, match=r"must have predict_proba.*CalibratedXMRClassifier"):
         ReliabilityDisplay.from_estimator(hinge, X, Y)
+
+
+def test_reliability_of_a_list_of_probabilities(fitted, plt):
+    _, X, Y = fitted
+    Y = Y.toarray().astype(int)
+    forest = RandomForestClassifier(5, random_state=0).fit(X, Y)
+    proba = np.stack([of_label[:, 1] for of_label in forest.predict_proba(X)], axis=1)
+    display = ReliabilityDisplay.from_estimator(forest, X, Y)
+    assert display.ece == pytest.approx(expected_calibration_error(Y, proba))
 
 
 def test_without_matplotlib(monkeypatch):

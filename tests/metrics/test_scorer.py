@@ -66,6 +66,8 @@ def test_asks_predict_topk_first(data):
     expected = recall_at_k(Y, ranker.predict_topk(X, k=3), k=3)
     assert make_topk_scorer(recall_at_k, k=3)(ranker, X, Y) == expected
     assert make_topk_scorer(recall_at_k, k=3)(FrozenEstimator(ranker), X, Y) == expected
+    frozen = FrozenEstimator(make_pipeline("passthrough", ranker))  # has neither method
+    assert make_topk_scorer(recall_at_k, k=3)(frozen, X, Y) == expected
 
 
 def test_k_above_the_number_of_labels_still_divides_by_k(data):

@@ -1,6 +1,7 @@
 """Reliability curve of the k best labels."""
 
 from sklearn_xmr.metrics._calibration import calibration_curve_at_k, expected_calibration_error
+from sklearn_xmr.metrics._scorer import label_probabilities
 from sklearn_xmr.metrics._topk import topk
 from sklearn_xmr.utils._plotting import add_legend, check_axes, name_of_estimator
 from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
@@ -92,7 +93,7 @@ class ReliabilityDisplay:
                 "CalibratedXMRClassifier turns scores into probabilities."
             )
         y = check_label_matrix(y)
-        y_proba = topk(estimator.predict_proba(X), min(check_positive_int(k, "k"), y.shape[1]))
+        y_proba = topk(label_probabilities(estimator, X), min(check_positive_int(k, "k"), y.shape[1]))
         name = name_of_estimator(estimator, name)
         return cls.from_predictions(
             y, y_proba, k=k, n_bins=n_bins, strategy=strategy, name=name, ax=ax, **kwargs
