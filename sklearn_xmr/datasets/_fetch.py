@@ -8,10 +8,11 @@ import os
 import re
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from contextlib import contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +20,16 @@ from sklearn.datasets import fetch_file, get_data_home
 from sklearn.utils import Bunch
 
 from sklearn_xmr.datasets._xmc_parser import read_xmc_stream
+from sklearn_xmr.utils._sklearn_private import Interval, validate_params
 from sklearn_xmr.utils._validation import check_label_matrix
+
+_validate_retries = validate_params(
+    {
+        "n_retries": [Interval(Integral, 0, None, closed="left")],
+        "delay": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
 
 
 class _Remote(NamedTuple):
@@ -45,6 +55,7 @@ Classification on EU Legislation", ACL 2019.
 """
 
 
+@_validate_retries
 def fetch_eurlex57k(*, data_home=None, download_if_missing=True, n_retries=3, delay=1.0):
     """Load EURLEX57K: laws of the European Union with EuroVoc concepts (texts).
 
@@ -57,9 +68,9 @@ def fetch_eurlex57k(*, data_home=None, download_if_missing=True, n_retries=3, de
     download_if_missing : bool, default=True
         If False, raise OSError where the archive is not in the cache.
     n_retries : int, default=3
-        Retries of each address on HTTP errors.
+        Retries of each address on HTTP errors, at least 0.
     delay : float, default=1.0
-        Seconds between retries.
+        Seconds between retries, at least 0.
 
     Returns
     -------
@@ -80,6 +91,8 @@ def fetch_eurlex57k(*, data_home=None, download_if_missing=True, n_retries=3, de
     OSError
         If the archive cannot be had or has another SHA-256 checksum than published; such a download is
         deleted.
+    ValueError
+        If `n_retries` or `delay` is out of range.
 
     References
     ----------
@@ -115,6 +128,7 @@ def fetch_eurlex57k(*, data_home=None, download_if_missing=True, n_retries=3, de
     return data
 
 
+@_validate_retries
 def fetch_xmc(
     url, *, sha256, feature_set=None, data_home=None, download_if_missing=True, n_retries=3, delay=1.0
 ):
@@ -141,9 +155,9 @@ def fetch_xmc(
     download_if_missing : bool, default=True
         If False, raise OSError where the archive is not in the cache.
     n_retries : int, default=3
-        Retries of each address on HTTP errors.
+        Retries of each address on HTTP errors, at least 0.
     delay : float, default=1.0
-        Seconds between retries.
+        Seconds between retries, at least 0.
 
     Returns
     -------
@@ -157,7 +171,10 @@ def fetch_xmc(
     OSError
         If the archive cannot be had or has another checksum; such a download is deleted.
     ValueError
-        If ``sha256`` is not a checksum, or the archive has neither layout.
+        If ``sha256`` is not a checksum, `n_retries` or `delay` is out of range, or the archive has neither
+        layout or parts that do not belong together.
+    TypeError
+        If `url` is neither a str nor a sequence of str.
 
     Examples
     --------
@@ -167,17 +184,22 @@ def fetch_xmc(
     """
     if not (isinstance(sha256, str) and re.fullmatch("[0-9a-fA-F]{64}", sha256)):
         raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}.")
-    urls = (url,) if isinstance(url, str) else tuple(url)
+    urls = (url,) if isinstance(url, str) else url
+    if not isinstance(urls, Sequence) or not all(isinstance(each, str) for each in urls):
+        raise TypeError(f"url must be a str or a sequence of str, got {url!r}.")
     if not urls:
         raise ValueError("url must be an address or a sequence of at least one, got an empty sequence.")
     # the checksum in the name keeps archives that share a file name apart
-    filename = f"{sha256[:12].lower()}-{Path(urlsplit(urls[0]).path).name}"
-    remote = _Remote(filename, urls, sha256.lower())
+    filename = f"{sha256[:12].lower()}-{Path(re.split('[?#]', urls[0])[0]).name}"
+    remote = _Remote(filename, tuple(urls), sha256.lower())
     path = _cached_archive(remote, data_home, download_if_missing, n_retries, delay)
     with _open_archive(path) as (names, read):
         if any(re.search(r"(^|/)Y\.trn\.npz$", name) for name in names):
-            return _read_pecos(names, read, path, feature_set)
-        return _read_repository(names, read, path)
+            data = _read_pecos(names, read, path, feature_set)
+        else:
+            data = _read_repository(names, read, path)
+    _check_counts(data, path)
+    return data
 
 
 def _read_repository(names, read, path):
@@ -209,6 +231,21 @@ def _read_pecos(names, read, path, feature_set):
     return data
 
 
+def _check_counts(data, path):
+    """Refuse parts that do not belong together."""
+    for what, axis, matrices, names in (
+        ("training rows", 0, ("X_train", "Y_train"), "texts_train"),
+        ("test rows", 0, ("X_test", "Y_test"), "texts_test"),
+        ("features", 1, ("X_train", "X_test"), None),
+        ("labels", 1, ("Y_train", "Y_test"), "label_names"),
+    ):
+        counts = {name: data[name].shape[axis] for name in matrices}
+        if names in data:
+            counts[names] = len(data[names])
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"{path}: the files differ in the number of {what}: {counts}.")
+
+
 def _cached_archive(remote, data_home, download_if_missing, n_retries, delay):
     """Path of the verified archive, downloaded unless it is there."""
     folder = Path(get_data_home(data_home)) / "sklearn_xmr"
@@ -231,7 +268,7 @@ def _cached_archive(remote, data_home, download_if_missing, n_retries, delay):
             return fetch_file(
                 url, folder, remote.filename, sha256=remote.sha256, n_retries=n_retries, delay=delay
             )
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             failures.append(f"{url}: {error}")
     raise OSError(f"{remote.filename} could not be downloaded and verified. " + " ".join(failures))
 

@@ -250,6 +250,51 @@ def test_refuses_what_is_no_checksum(tmp_path, sha256):
         fetch_xmc("http://127.0.0.1/toy.zip", sha256=sha256, data_home=tmp_path)
 
 
+@pytest.mark.parametrize("change", [{"n_retries": -1}, {"n_retries": 1.5}, {"delay": -1}, {"delay": "1"}])
+def test_refuses_retries_out_of_range(server, tmp_path, change):
+    url, _ = server.add("/toy.zip", b"")
+    with pytest.raises(ValueError, match=f"The '{next(iter(change))}' parameter of fetch_xmc must be"):
+        fetch_xmc(url + "gone", sha256="0" * 64, data_home=tmp_path, **change)
+    with pytest.raises(
+        ValueError, match=f"The '{next(iter(change))}' parameter of fetch_eurlex57k must be"
+    ):
+        fetch_eurlex57k(data_home=tmp_path, download_if_missing=False, **change)
+
+
+@pytest.mark.parametrize("url", [None, b"http://127.0.0.1/a.zip", ["http://127.0.0.1/a.zip", None], {"a"}])
+def test_refuses_what_is_no_url(tmp_path, url):
+    with pytest.raises(TypeError, match="url must be a str or a sequence of str, got"):
+        fetch_xmc(url, sha256="0" * 64, data_home=tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["toy.zip", "nowhere:/toy.zip", "http://[/toy.zip", ""])
+def test_mirror_with_an_invalid_address(server, archive, tmp_path, wrong):
+    url, sha256 = server.add("/toy.zip", archive)
+    data = fetch_xmc([wrong, url], sha256=sha256, data_home=tmp_path / "home", n_retries=0)
+    assert data.X_train.shape == X.shape
+    with pytest.raises(OSError, match="could not be downloaded and verified"):
+        fetch_xmc(wrong, sha256="1" * 64, data_home=tmp_path / "home", n_retries=0)
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "match"),
+    [
+        ("Y.trn.npz", npz_bytes(Y[:1]), "training rows: .*'X_train': 2, 'Y_train': 1, 'texts_train': 2"),
+        ("X.trn.txt", b"first\n", "training rows: .*'texts_train': 1"),
+        ("t/X.tst.npz", npz_bytes(X[:1]), "test rows: .*'X_test': 1, 'Y_test': 2"),
+        ("X.tst.txt", b"1\n2\n3\n", "test rows: .*'texts_test': 3"),
+        ("t/X.tst.npz", npz_bytes(X[:, :2]), "features: .*'X_train': 3, 'X_test': 2"),
+        ("Y.tst.npz", npz_bytes(Y[:, :1]), "labels: .*'Y_train': 2, 'Y_test': 1, 'label_names': 2"),
+        ("output-items.txt", b"a\nb\nc\n", "labels: .*'label_names': 3"),
+    ],
+)
+def test_refuses_parts_that_differ(server, tmp_path, member, content, match):
+    files = pecos_files("t") | {f"xmc-base/toy/{member}": content}
+    url, sha256 = server.add("/toy.tar.gz", make_tar(files))
+    with pytest.raises(ValueError, match=f"the files differ in the number of {match}"):
+        fetch_xmc(url, sha256=sha256, data_home=tmp_path)
+
+
 def test_refuses_no_url(tmp_path):
     with pytest.raises(ValueError, match="url must be an address"):
         fetch_xmc([], sha256="0" * 64, data_home=tmp_path)
