@@ -13,7 +13,7 @@ from sklearn_xmr.inspection._names import (
     label_names_of,
     name_of,
 )
-from sklearn_xmr.utils._validation import check_positive_int
+from sklearn_xmr.utils._validation import as_array, check_positive_int
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def describe_tree(
     feature_names : array-like of str of shape (n_features,), default=None
         Names of the features. None takes ``feature_names_in_`` where the classifier has it, else
         numbers.
-    label_counts : array-like of shape (n_labels,), default=None
+    label_counts : array-like of shape (n_labels,) or (1, n_labels), default=None
         Frequency of each label, such as ``Y.sum(axis=0)``: the most frequent ones are named. None names
         those that come first in the tree.
 
@@ -174,9 +174,13 @@ def describe_tree(
         max_depth = max(tree.n_levels - 1, 1)
     depth = min(check_positive_int(max_depth, "max_depth"), tree.n_levels)
     if label_counts is not None:
-        label_counts = check_array(label_counts, ensure_2d=False, input_name="label_counts").ravel()
-        if label_counts.size != tree.n_labels:
-            raise ValueError(f"label_counts must hold {tree.n_labels} counts, got {label_counts.size}.")
+        # the sum over the rows of a sparse or of a NumPy matrix is a matrix of one row
+        label_counts = as_array(label_counts, "label_counts")
+        if label_counts.shape not in ((tree.n_labels,), (1, tree.n_labels)):
+            raise ValueError(
+                f"label_counts must hold {tree.n_labels} counts, got shape {label_counts.shape}."
+            )
+        label_counts = check_array(label_counts.ravel(), ensure_2d=False, input_name="label_counts")
 
     nodes = []
 

@@ -74,7 +74,7 @@ class LabelTreeDisplay:
             Names of the labels.
         feature_names : array-like of str of shape (n_features,), default=None
             Names of the features.
-        label_counts : array-like of shape (n_labels,), default=None
+        label_counts : array-like of shape (n_labels,) or (1, n_labels), default=None
             Frequency of each label: the most frequent ones are named.
         name : str, default=None
             Title.

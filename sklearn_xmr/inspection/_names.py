@@ -1,6 +1,7 @@
 """What features and labels are called in readable output."""
 
 import operator
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 
@@ -15,6 +16,15 @@ def check_names(names, n_names, argument):
     """
     if names is None:
         return None
+    is_list = isinstance(names, Iterable) and not isinstance(names, (str, bytes, Mapping, Set))
+    if not is_list or getattr(names, "ndim", 1) != 1:
+        raise ValueError(
+            f"{argument} must be a one-dimensional sequence of names, got {type(names).__name__}"
+            f"{f' of shape {names.shape}' if hasattr(names, 'shape') else ''}."
+        )
+    names = list(names)
+    if any(isinstance(name, (list, tuple, np.ndarray)) for name in names):
+        raise ValueError(f"{argument} must be a one-dimensional sequence of names, got nested ones.")
     array = np.empty(len(names), dtype=object)
     array[:] = [str(name) for name in names]
     if array.size != n_names:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from _data import random_problem
 
 from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier
@@ -63,6 +64,13 @@ def test_most_frequent_labels_are_named(tree):
     assert named.nodes[1].labels == ["trade", "vat"]
 
 
+@pytest.mark.parametrize("container", [sp.csr_matrix, sp.csr_array, np.asarray])
+def test_counts_are_sums_of_any_matrix(tree, container):
+    counts = container(np.diag([1, 5, 3, 0, 9])).sum(axis=0)
+    named = describe_tree(tree, n_labels=2, label_names=NAMES, label_counts=counts)
+    assert named.nodes[0].labels == ["pear", "trade"]
+
+
 def test_records_match_the_model():
     X, Y = random_problem(200, 40, 12)
     model = XRLinearClassifier(indexer=HierarchicalKMeans(2, 3), random_state=0).fit(X, Y)
@@ -106,7 +114,15 @@ def test_classes_name_the_labels():
         ({"n_labels": 1.5}, TypeError, "n_labels must be an integer"),
         ({"n_features": 0}, ValueError, "n_features must be at least 1"),
         ({"label_names": ["a"]}, ValueError, "label_names must hold 5 names, got 1"),
-        ({"label_counts": [1, 2]}, ValueError, "label_counts must hold 5 counts, got 2"),
+        ({"label_names": dict.fromkeys(range(5), "a")}, ValueError, "label_names must be .* got dict"),
+        ({"label_names": np.full((5, 2), "a")}, ValueError, r"label_names must be .* of shape \(5, 2\)"),
+        ({"label_names": [["a"]] * 5}, ValueError, "label_names must be .* got nested ones"),
+        ({"label_names": "abcde"}, ValueError, "label_names must be .* got str"),
+        ({"label_names": 5}, ValueError, "label_names must be .* got int"),
+        ({"label_counts": [1, 2]}, ValueError, r"label_counts must hold 5 counts, got shape \(2,\)"),
+        ({"label_counts": np.ones((5, 1))}, ValueError, r"must hold 5 counts, got shape \(5, 1\)"),
+        ({"label_counts": 5}, ValueError, r"label_counts must hold 5 counts, got shape \(\)"),
+        ({"label_counts": [1, 2, 3, 4, np.nan]}, ValueError, "label_counts contains NaN"),
         ({"feature_names": ["a"]}, ValueError, "feature_names must be None for a LabelTree"),
         ({"model": 3}, TypeError, "model must be a fitted XRLinearClassifier, got int"),
     ],
