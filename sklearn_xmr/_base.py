@@ -2,7 +2,6 @@
 
 import warnings
 from functools import partial
-from inspect import signature
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +28,7 @@ from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import median_row_length
 from sklearn_xmr.utils._fit_progress import FitProgress
+from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import (
     CallbackSupportMixin,
@@ -61,7 +61,9 @@ def _yields_probabilities(estimator):
     return True
 
 
-class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class BaseXMRClassifier(
+    ParameterDefaultsMixin, DocLinkMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+):
     """Embed labels, index them in a tree, train a ranker per node, answer by beam search.
 
     Subclasses define the parameters and `_fit_rankers`.
@@ -484,10 +486,7 @@ class BaseXMRClassifier(DocLinkMixin, CallbackSupportMixin, ClassifierMixin, Bas
                 f"This model has format {version}, written by sklearn-xmr {writer}; version {__version__} "
                 f"reads up to format {FORMAT_VERSION}. Install a newer one."
             )
-        # a parameter that the writing version did not know yet has its default
-        parameters = signature(type(self)).parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        super().__setstate__({**defaults, **state})
+        super().__setstate__(state)
         if version is not None:
             self._check_loaded()
             self._search = BeamSearch(self.tree_, self.chunked_weights_)

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.metrics import topk
 from sklearn_xmr.utils._doc_link import DocLinkMixin
+from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._sklearn_private import (
     HasMethods,
     Interval,
@@ -26,7 +27,9 @@ from sklearn_xmr.utils._validation import MAX_INT32, check_positive_int
 from sklearn_xmr.utils._votes import VOTINGS, count_votes
 
 
-class XMREnsembleClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class XMREnsembleClassifier(
+    ParameterDefaultsMixin, DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator
+):
     """Average the rankings of several classifiers, such as trees with different seeds.
 
     Read more in the :ref:`User Guide <ensembles>`.

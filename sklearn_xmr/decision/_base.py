@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_xmr.metrics._scorer import predict_ranking
 from sklearn_xmr.metrics._topk import topk
 from sklearn_xmr.utils._doc_link import DocLinkMixin
+from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._sklearn_private import (
     check_sample_weight,
     take_rows,
@@ -37,7 +38,9 @@ class HeldOut(NamedTuple):
     columns: np.ndarray
 
 
-class BaseDecisionClassifier(DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class BaseDecisionClassifier(
+    ParameterDefaultsMixin, DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator
+):
     """Fits an estimator and, on rows that it has not seen, what comes after it.
 
     Subclasses define `_needs_held_out_rows` (for a form of y), `_fit_decision`, which returns the

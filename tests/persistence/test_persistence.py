@@ -27,6 +27,7 @@ from sklearn_xmr import (
     HierarchicalKMeans,
     LabelSetClassifier,
     LabelTree,
+    XMREnsembleClassifier,
     XRLinearClassifier,
 )
 from sklearn_xmr._base import FORMAT_VERSION
@@ -242,6 +243,16 @@ def test_parameters_that_came_later_have_their_defaults(model):
     twin.__setstate__(state)
     assert twin.threshold == 0.5 and twin.verbose == 0
     assert_same_answers(twin, fitted, X)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "default"),
+    [(XMREnsembleClassifier, 20), (CalibratedXMRClassifier, 100), (LabelSetClassifier, 50)],
+)
+def test_wrappers_have_such_defaults_too(wrapper, default):
+    old = wrapper(XRLinearClassifier(), n_candidates=7)
+    del old.n_candidates
+    assert pickle.loads(pickle.dumps(old)).n_candidates == default
 
 
 # ---------------------------------------------------------------------- damage
