@@ -4,6 +4,7 @@ import time
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from sklearn_xmr.inspection._names import check_classifier
 from sklearn_xmr.metrics import precision_at_k
@@ -85,6 +86,7 @@ def beam_width_curve(classifier, X, y, *, beam_widths=DEFAULT_WIDTHS, k=5, n_rep
         raise ValueError("beam_widths must hold at least one width, got none.")
     k, n_repeats = check_positive_int(k, "k"), check_positive_int(n_repeats, "n_repeats")
     y = check_label_matrix(y)
+    X = X.tocsr() if sp.issparse(X) else X  # other formats do not all give their first row
     classifier.predict_topk(X[:1], k=k)  # checks X, and starts threads
     rankings, seconds = [None] * len(widths), np.empty((n_repeats, len(widths)))
     for repeat in range(n_repeats):  # widths in turn, so that a busy moment of the machine meets all

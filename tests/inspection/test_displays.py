@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from _data import random_problem
 
 from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
@@ -32,6 +33,14 @@ def test_beam_width_curve(fitted):
     wanted = [precision_at_k(Y, model.predict_topk(X, 3, beam_width=width), k=3) for width in (1, 8)]
     assert curve.precision.tolist() == wanted and wanted[0] < wanted[1]
     assert np.all(curve.seconds_per_row > 0)
+
+
+@pytest.mark.parametrize("container", [sp.coo_array, sp.bsr_array, sp.csc_matrix, np.asarray])
+def test_beam_width_curve_of_any_matrix(fitted, container):
+    model, X, Y = fitted
+    X_other = X.toarray() if container is np.asarray else container(X)
+    curve = beam_width_curve(model, X_other, Y, beam_widths=[1], n_repeats=1)
+    assert curve.precision[0] == precision_at_k(Y, model.predict_topk(X, beam_width=1))
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,19 @@ def test_precision_at_k(fitted, plt):
         PrecisionAtKDisplay.from_predictions(Y, ranking, k=[])
 
 
+def test_precision_on_axes_of_any_scale(fitted, plt):
+    model, X, Y = fitted
+    for draw_first in (lambda ax: ax.set_xscale("log"), lambda ax: ax.set_xticks([1, 3])):
+        _, ax = plt.subplots()
+        draw_first(ax)
+        locator = type(ax.xaxis.get_major_locator())
+        display = PrecisionAtKDisplay.from_estimator(model, X, Y, k=(k for k in (1, 3)), ax=ax)
+        assert display.k.tolist() == [1, 3]
+        assert type(ax.xaxis.get_major_locator()) is locator
+    with pytest.raises(TypeError, match="k must be an array-like of integers, got 3"):
+        PrecisionAtKDisplay.from_estimator(model, X, Y, k=3)
+
+
 def test_label_frequency(fitted, plt):
     model, X, Y = fitted
     display = LabelFrequencyDisplay.from_estimator(model, X, Y, y_train=Y, k=2, edges=[20, 21, 30])

@@ -1,9 +1,12 @@
 """Precision against k."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from sklearn_xmr.metrics._ranking import precision_at_k
 from sklearn_xmr.metrics._scorer import predict_ranking
+from sklearn_xmr.utils._optional import import_optional
 from sklearn_xmr.utils._plotting import add_legend, check_axes, name_of_estimator
 from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
 
@@ -79,8 +82,8 @@ class PrecisionAtKDisplay:
         display : PrecisionAtKDisplay
             The display, drawn.
         """
-        y = check_label_matrix(y)
-        y_pred = predict_ranking(estimator, X, min(max(_check_k(k)), y.shape[1]))
+        y, k = check_label_matrix(y), _check_k(k)
+        y_pred = predict_ranking(estimator, X, min(max(k), y.shape[1]))
         name = name_of_estimator(estimator, name)
         return cls.from_predictions(y, y_pred, k=k, sample_weight=sample_weight, name=name, ax=ax, **kwargs)
 
@@ -137,7 +140,9 @@ class PrecisionAtKDisplay:
         name = self.name if name is None else name
         (self.line_,) = ax.plot(self.k, self.precision, **{"marker": "o", "label": name, **kwargs})
         ax.set(xlabel="k", ylabel="Precision at k", ylim=(0, 1.02))
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        locator = ax.xaxis.get_major_locator()
+        if isinstance(locator, import_optional("matplotlib.ticker", extra="plot").MaxNLocator):
+            locator.set_params(integer=True)  # others, such as of a log scale, know no such parameter
         ax.grid(alpha=0.3)
         add_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
@@ -145,6 +150,8 @@ class PrecisionAtKDisplay:
 
 
 def _check_k(k):
+    if not isinstance(k, Iterable):
+        raise TypeError(f"k must be an array-like of integers, got {k!r}.")
     k = [check_positive_int(each, "k") for each in k]
     if not k:
         raise ValueError("k must hold at least one number, got none.")
