@@ -15,7 +15,7 @@ from sklearn_xmr.decision._level_margins import gather_margins, rank_by_levels
 from sklearn_xmr.matching._beam_search import topk_to_csr
 from sklearn_xmr.metrics import precision_at_k
 from sklearn_xmr.metrics._scorer import unwrap
-from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
+from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions, check_sample_weight
 from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
 
 
@@ -257,6 +257,8 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             In [0, 1].
         """
         check_is_fitted(self)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if self._target_form.kind != "multilabel":
             return super().score(X, y, sample_weight)
         y = check_label_matrix(y)

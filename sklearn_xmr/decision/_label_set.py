@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_xmr.decision._base import BaseDecisionClassifier, rank
 from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._rules import best_expected_f1_sizes, label_thresholds, sets_to_csr
-from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
+from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions, check_sample_weight
 from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
 
 RULES = ("top_k", "global_threshold", "label_thresholds", "expected_f1")
@@ -240,6 +240,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
             In [0, 1].
         """
         check_is_fitted(self)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if self._target_form.kind != "multilabel":
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)

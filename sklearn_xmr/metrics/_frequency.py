@@ -85,6 +85,8 @@ def precision_recall_by_frequency(y_true, y_pred, *, y_train, k=5, edges=(10, 10
     """
     edges = as_array(edges, "edges")
     is_list = edges.ndim == 1 and edges.size > 0 and edges.dtype.kind in "iu"
+    if is_list:
+        edges = edges.astype(np.int64)  # differences and sums of smaller and of unsigned integers overflow
     if not is_list or edges[0] < 0 or np.any(np.diff(edges) <= 0):
         raise ValueError(f"edges must be ascending integers from 0 up, got {edges.tolist()}.")
     ranking = rank_against_truth(y_true, y_pred, k)

@@ -1,6 +1,7 @@
 """Label propensities and the metrics that weigh hits by them."""
 
 import numbers
+import reprlib
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,7 +39,7 @@ def jain_propensity(y_train, *, a=0.55, b=1.5):
         If `a` or `b` is not a real number.
     ValueError
         If `y_train` is not an indicator matrix, has fewer than three rows (the model then yields no
-        propensity), or `a` or `b` is not positive and finite.
+        propensity), `a` or `b` is not positive and finite, or they are so large that a propensity is 0.
 
     See Also
     --------
@@ -66,8 +67,12 @@ def jain_propensity(y_train, *, a=0.55, b=1.5):
     if n_samples < 3:
         raise ValueError(f"y_train must have at least 3 rows, got {n_samples}.")
     counts = np.bincount(y_train.indices, minlength=n_labels)
-    c = (np.log(n_samples) - 1) * (b + 1) ** a
-    return 1 / (1 + c * (counts + b) ** -a)
+    with np.errstate(over="ignore", invalid="ignore"):
+        c = (np.log(n_samples) - 1) * np.float64(b + 1) ** a
+        propensities = 1 / (1 + c * (counts + b) ** -a)
+    if not np.all(propensities > 0):
+        raise ValueError(f"a={a!r} and b={b!r} are out of the range in which propensities are above 0.")
+    return propensities
 
 
 def propensity_scored_precision_at_k(y_true, y_pred, *, propensities, k=5, sample_weight=None):
@@ -197,7 +202,10 @@ def _inverse_propensity_gains(ranking, propensities):
 
 
 def _check_propensities(propensities, n_labels):
-    propensities = np.asarray(propensities, dtype=np.float64)
+    try:
+        propensities = np.asarray(propensities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"propensities must be numbers, got {reprlib.repr(propensities)}.") from error
     if propensities.shape != (n_labels,):
         raise ValueError(
             f"propensities must have shape ({n_labels},), one per column of y_true, got shape "

@@ -6,7 +6,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.utils._sklearn_private import check_sample_weight
-from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
+from sklearn_xmr.utils._validation import (
+    as_array,
+    check_column_indices,
+    check_label_matrix,
+    check_positive_int,
+)
 
 _BLOCK_ENTRIES = 1 << 22  # dense scores ranked at a time: bounds the temporaries, not the result
 
@@ -63,7 +68,7 @@ def topk(scores, k):
 def _check_scores(scores, name):
     """A float array, or a csr_array with sorted columns and no duplicates."""
     if not sp.issparse(scores):
-        scores = np.asarray(scores)
+        scores = as_array(scores, name)
     if scores.ndim != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_labels), got shape {scores.shape}.")
     if scores.dtype.kind not in "biuf":
@@ -71,6 +76,7 @@ def _check_scores(scores, name):
     dtype = np.result_type(scores.dtype, np.float32)
     if sp.issparse(scores):
         scores = sp.csr_array(scores, dtype=dtype)
+        check_column_indices(scores, name)
         if not scores.has_canonical_format:
             scores = scores.copy()  # sum_duplicates works in place
             scores.sum_duplicates()
@@ -186,7 +192,7 @@ def rank_against_truth(y_true, y_pred, k, sample_weight=None):
 def _check_ranked_pair(y_pred, shape):
     if len(y_pred) != 2:
         raise ValueError(f"y_pred as a tuple must be (labels, scores), got {len(y_pred)} item(s).")
-    labels, scores = np.asarray(y_pred[0]), np.asarray(y_pred[1])
+    labels, scores = as_array(y_pred[0], "y_pred: labels"), as_array(y_pred[1], "y_pred: scores")
     n_samples, n_labels = shape
     if labels.ndim != 2 or labels.shape[0] != n_samples:
         raise ValueError(

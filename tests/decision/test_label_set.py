@@ -377,3 +377,12 @@ def test_the_decision_of_fit_stays(data, ranker, wrapper, parameter, first, seco
     model.set_params(**{parameter: second})
     assert (model.predict(data[4]) - before).nnz == 0
     assert (model.fit(data[2], data[3]).predict(data[4]) - before).nnz > 0
+
+
+@pytest.mark.parametrize("wrapper", [LabelSetClassifier, CalibratedXMRClassifier])
+@pytest.mark.parametrize("one_class_per_row", [False, True])
+def test_negative_weights_of_score(data, wrapper, one_class_per_row):
+    X, Y = data[0], data[1].toarray().argmax(axis=1) % 2 if one_class_per_row else data[1]
+    model = wrapper(XRLinearClassifier(random_state=0), cv=2).fit(X, Y)
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        model.score(X, Y, sample_weight=np.linspace(-1, 1, X.shape[0]))

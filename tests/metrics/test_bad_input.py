@@ -57,6 +57,13 @@ def _pair(labels, scores=None):
         (np.full((4, 5), np.nan), "y_pred must not contain NaN"),
         (np.zeros(4), r"y_pred must have shape \(n_samples, n_labels\), got shape \(4,\)"),
         (None, "y_pred must have shape"),
+        ([[1, 2], [3], [1], [2]], "y_pred must be an array, got rows of different lengths"),
+        (([[1, 0], [1], [2], [3]], SCORES), "y_pred: labels must be an array, got rows of different"),
+        ((LABELS, [[1, 0], [1], [2], [3]]), "y_pred: scores must be an array, got rows of different"),
+        (
+            sp.csr_array((np.ones(4), np.array([0, 5, 1, 2]), [0, 1, 2, 3, 4]), shape=(4, 5)),
+            r"y_pred must have column indices in \[0, 5\), got 5",
+        ),
     ],
 )
 def test_bad_predictions_are_refused(metric, y_pred, match):
@@ -114,6 +121,7 @@ def test_bad_weights_are_refused(name, weights, match):
         ([0.5, 0.5, 0.0, 0.5, 0.5], r"propensities must lie in \(0, 1\], got 0.0"),
         ([0.5, 0.5, 1.5, 0.5, 0.5], r"propensities must lie in \(0, 1\], got 1.5"),
         ([0.5, 0.5, np.nan, 0.5, 0.5], r"propensities must lie in \(0, 1\], got nan"),
+        (list("abcde"), r"propensities must be numbers, got \['a', 'b', 'c', 'd', 'e'\]"),
     ],
 )
 def test_bad_propensities_are_refused(metric, propensities, match):

@@ -45,6 +45,15 @@ def test_bins_add_up_to_precision_at_k():
     assert n_hits / (30 * 4) == pytest.approx(precision_at_k(y_true, y_score, k=4))
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64])
+def test_edges_of_any_integer_type(dtype):
+    rows = {"y_true": [[1, 0]], "y_pred": [[0.9, 0.1]], "y_train": [[1, 1], [1, 0], [1, 0]], "k": 1}
+    bins = precision_recall_by_frequency(**rows, edges=np.array([2, 127], dtype))
+    assert bins.lowest.tolist() == [0, 3, 128] and bins.n_labels.tolist() == [1, 1, 0]
+    with pytest.raises(ValueError, match=r"edges must be ascending integers from 0 up, got \[5, 2\]"):
+        precision_recall_by_frequency(**rows, edges=np.array([5, 2], dtype))
+
+
 @pytest.mark.parametrize("edges", [[], [3, 3], [5, 2], [-1], [1.5], [[1]], 3])
 def test_bad_edges(edges):
     with pytest.raises(ValueError, match="edges must be ascending integers"):

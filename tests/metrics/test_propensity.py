@@ -44,6 +44,8 @@ def test_jain_propensity_defaults():
         (np.eye(3), {"b": -1.5}, ValueError, "b must be positive and finite, got -1.5"),
         (np.eye(3), {"b": np.nan}, ValueError, "b must be positive and finite, got nan"),
         (np.eye(3), {"a": "x"}, TypeError, "a must be a number, got 'x'"),
+        (np.eye(3), {"a": 1000}, ValueError, "a=1000 and b=1.5 are out of the range"),
+        (np.eye(3) * [1, 1, 0], {"a": 2, "b": 1e-300}, ValueError, "a=2 and b=1e-300 are out of the range"),
     ],
 )
 def test_jain_propensity_refuses(y_train, kwargs, error, match):
