@@ -9,7 +9,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.extmath import row_norms
 
 from sklearn_xmr.utils._sklearn_private import Interval, validate_params
-from sklearn_xmr.utils._validation import MAX_INT32
+from sklearn_xmr.utils._validation import MAX_INT32, as_csr_array
 
 _ROWS_PER_CHUNK = 1 << 15  # bounds memory; part of what a seed yields, so a constant
 _REDRAWS = 20
@@ -137,7 +137,7 @@ def make_xmc_classification(
 
     label_at = np.argsort(position).astype(np.int32)
     ones = np.ones(rows.size, np.float32)
-    Y = _with_small_indices(sp.csr_array((ones, (rows, label_at[labels])), shape=(n_samples, n_labels)))
+    Y = as_csr_array(sp.csr_array((ones, (rows, label_at[labels])), shape=(n_samples, n_labels)))
     if return_X_y:
         return X, Y
     groups = np.stack([position.astype(np.int64) * width // n_labels for width in widths], axis=1)
@@ -229,14 +229,7 @@ def _draw_features(rng, rows, labels, n_samples, n_features, widths, features_pe
             feature[here] = preferred[t][label[here] * width // widths[-1], slot[here]]
         ones = np.ones(row.size, np.float32)
         chunks.append(sp.csr_array((ones, (row, feature)), shape=(stop - start, n_features)))
-    return _with_small_indices(sp.vstack(chunks, format="csr"))
-
-
-def _with_small_indices(matrix):
-    """The same csr_array with int32 indices where they suffice: scikit-learn's solvers take no others."""
-    index_dtype = np.int32 if matrix.nnz <= MAX_INT32 else np.int64
-    indices, indptr = (a.astype(index_dtype, copy=False) for a in (matrix.indices, matrix.indptr))
-    return sp.csr_array((matrix.data, indices, indptr), shape=matrix.shape)
+    return as_csr_array(sp.vstack(chunks, format="csr"))
 
 
 def _to_unit_tfidf(X):
