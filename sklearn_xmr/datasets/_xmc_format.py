@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn.utils import check_array
 
 from sklearn_xmr.datasets._xmc_parser import read_xmc_stream
-from sklearn_xmr.utils._validation import check_label_matrix
+from sklearn_xmr.utils._validation import check_column_indices, check_label_matrix
 
 
 def load_xmc_file(path, *, dtype=np.float32):
@@ -21,7 +21,7 @@ def load_xmc_file(path, *, dtype=np.float32):
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
         File to read; decompressed if the name ends in ``.gz``.
     dtype : {np.float32, np.float64}, default=np.float32
         Dtype of the feature values.
@@ -68,7 +68,7 @@ def load_xmc_file(path, *, dtype=np.float32):
     array([[1., 0., 1.],
            [0., 0., 0.]], dtype=float32)
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     opener = gzip.open if path.endswith(".gz") else open
     with opener(path, "rb") as stream:
         try:
@@ -87,13 +87,14 @@ def dump_xmc_file(X, Y, path):
         read back the same float32 or float64.
     Y : {array-like, sparse matrix, sparse array} of shape (n_samples, n_labels)
         Label indicators.
-    path : str or path-like
+    path : str, bytes or path-like
         File to write; compressed if the name ends in ``.gz``. An existing file is replaced.
 
     Raises
     ------
     ValueError
-        If X holds NaN or infinity, Y anything but 0 and 1, or their numbers of rows differ.
+        If X holds NaN, infinity or a column index out of range, Y anything but 0 and 1, or their numbers
+        of rows differ.
 
     See Also
     --------
@@ -121,11 +122,12 @@ def dump_xmc_file(X, Y, path):
         input_name="X",
     )
     X = sp.csr_array(X)
+    check_column_indices(X, "X")
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     Y = check_label_matrix(Y, n_samples=X.shape[0], input_name="Y")
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     # Nine digits of a float32 stay clear of the midpoint between two float32 numbers, so that reading
     # them as float64 first cannot round to the wrong one; the shortest digits do not promise that.
     text_of = "{:.9g}".format if X.dtype == np.float32 else "{:.17g}".format

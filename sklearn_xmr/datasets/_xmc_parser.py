@@ -3,12 +3,13 @@
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_xmr.utils._validation import MAX_INT32
+from sklearn_xmr.utils._validation import as_csr_array
 
 _BLOCK = 1 << 22  # bytes parsed at a time; bounds the memory of the token lists
 _MAX_EXACT = 1 << 53  # indices are read as float64
 _NEWLINE, _SPACE, _COMMA, _COLON = b"\n ,:"
 _TO_SPACES = bytes.maketrans(b"\n,:", b"   ")
+_FOREIGN = (b"_", b"\t", b"\v", b"\f", b"\r")  # float() takes them in numbers, the format does not
 _LABEL, _FEATURE, _VALUE, _NOTHING = range(4)
 _BLANK_LINE = "a blank line; a sample without labels and features is a line with one space"
 _TOKEN_NAMES = ("label", "feature index", "feature value")
@@ -40,49 +41,43 @@ def read_xmc_stream(stream, name, *, dtype=np.float32):
             f"{name}, line 1: the header must be three non-negative integers, "
             f"n_samples n_features n_labels, got {_text(b' '.join(header))}."
         )
-    n_samples, n_features, n_labels = map(int, header)
-    if max(n_samples, n_features, n_labels) >= _MAX_EXACT:
+    if max(map(len, header)) > 16 or max(map(int, header)) >= _MAX_EXACT:
         raise ValueError(f"{name}, line 1: the header must hold numbers below {_MAX_EXACT}.")
+    n_samples, n_features, n_labels = map(int, header)
     blocks, n_rows = [], 0
     while block := stream.read(_BLOCK):
         block = (block + stream.readline()).replace(b"\r\n", b"\n")
         if not block.endswith(b"\n"):
             block += b"\n"
-        block = _cut_after(block, n_samples - n_rows, n_rows, name)
+        block, excess = _cut_after(block, n_samples - n_rows)
         if block:
             blocks.append(_parse_block(block, n_rows, n_features, n_labels, dtype, name))
-            n_rows += blocks[-1][0].size
+            n_rows += blocks[-1][0].shape[0]
+        if excess:
+            raise ValueError(f"{name}, line {n_rows + 1 + excess}: more rows than the header says.")
     if n_rows != n_samples:
         raise ValueError(
             f"{name}: the header says {n_samples} rows, but the file ends after line {n_rows + 1} "
             f"with {n_rows}."
         )
-    label_counts, labels, feature_counts, features, values = (
-        np.concatenate(parts) if parts else np.empty(0, np.int64)
-        for parts in (zip(*blocks, strict=True) if blocks else [()] * 5)
-    )
-    ones = np.ones(labels.size, np.float32)
-    X = _build_csr(values.astype(dtype, copy=False), features, feature_counts, n_features, "feature", name)
-    Y = _build_csr(ones, labels, label_counts, n_labels, "label", name)
+    if not blocks:
+        return sp.csr_array((0, n_features), dtype=dtype), sp.csr_array((0, n_labels), dtype=np.float32)
+    X, Y = (sp.vstack(parts, format="csr") for parts in zip(*blocks, strict=True))
     return X, Y
 
 
-def _cut_after(block, n_wanted, n_rows, name):
-    """Drop what follows the last row of the header's count, which may only be line ends."""
+def _cut_after(block, n_wanted):
+    """The first rows, and the number of the first line after them that is not blank, or 0."""
     if block.count(b"\n") <= n_wanted:
-        return block
+        return block, 0
     lines = block.split(b"\n", n_wanted)
     rest = lines.pop()
-    if rest.strip(b"\n"):
-        if b"" in lines:
-            raise ValueError(f"{name}, line {n_rows + lines.index(b'') + 2}: {_BLANK_LINE}.")
-        line = n_rows + n_wanted + 2 + len(rest) - len(rest.lstrip(b"\n"))
-        raise ValueError(f"{name}, line {line}: more rows than the header says.")
-    return b"".join(line + b"\n" for line in lines)
+    excess = 1 + len(rest) - len(rest.lstrip(b"\n")) if rest.strip(b"\n") else 0
+    return b"".join(line + b"\n" for line in lines), excess
 
 
 def _parse_block(block, n_rows, n_features, n_labels, dtype, name):
-    """Label counts, labels, feature counts, feature indices and values of whole lines."""
+    """Features and labels of whole lines, or the first line that is wrong."""
     chars = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero((chars == _NEWLINE) | (chars == _SPACE) | (chars == _COMMA) | (chars == _COLON))
     after = chars[ends]  # the separator that ends each token, which may be empty
@@ -90,11 +85,13 @@ def _parse_block(block, n_rows, n_features, n_labels, dtype, name):
     starts = np.concatenate([[0], ends[:-1] + 1])
     rows = np.cumsum(before == _NEWLINE) - 1
 
+    errors = []  # the first row that fails each check
+
     def refuse(wrong, what):
         if wrong.any():
             i = int(np.argmax(wrong))
             token = _text(block[starts[i] : ends[i]])
-            raise ValueError(f"{name}, line {n_rows + rows[i] + 2}: {what(i).format(token=token)}.")
+            errors.append((rows[i], what(i).format(token=token)))
 
     kind = np.full(ends.size, _NOTHING)
     kind[(before == _NEWLINE) | (before == _COMMA)] = _LABEL
@@ -133,18 +130,27 @@ def _parse_block(block, n_rows, n_features, n_labels, dtype, name):
         (kind == _VALUE) & ~np.isfinite(values),
         lambda i: f"feature value {{token}} is not a finite {dtype} number",
     )
-    counts = [np.bincount(rows[kind == k], minlength=rows[-1] + 1) for k in (_LABEL, _FEATURE)]
-    labels, features = (
-        numbers[kind == k].astype(np.int32 if bounds[k] <= MAX_INT32 else np.int64)
-        for k in (_LABEL, _FEATURE)
+    n_good = rows[-1] + 1
+    if errors:  # what comes before them may still hold something twice
+        n_good = min(row for row, _ in errors)
+        good = rows < n_good
+        rows, kind, numbers, values = (tokens[good] for tokens in (rows, kind, numbers, values))
+    features, labels = kind == _FEATURE, kind == _LABEL
+    ones = np.ones(np.count_nonzero(labels), np.float32)
+    X = _build_csr(
+        rows[features], numbers[features], values[kind == _VALUE], (n_good, n_features), "feature", errors
     )
-    return counts[0], labels, counts[1], features, values[kind == _VALUE]
+    Y = _build_csr(rows[labels], numbers[labels], ones, (n_good, n_labels), "label", errors)
+    if errors:
+        row, error = min(errors, key=lambda each: each[0])
+        raise ValueError(f"{name}, line {n_rows + row + 2}: {error}.")
+    return X, Y
 
 
 def _parse_numbers(block, n_tokens):
     """All tokens as float64; what is not a number becomes NaN."""
     tokens = list(filter(None, block.translate(_TO_SPACES).split(b" ")))
-    if b"_" not in block:  # float() takes digit separators, the format does not
+    if not any(char in block for char in _FOREIGN):
         try:
             return np.fromiter(map(float, tokens), np.float64, n_tokens)
         except ValueError:
@@ -154,25 +160,19 @@ def _parse_numbers(block, n_tokens):
 
 def _float_or_nan(token):
     try:
-        return np.nan if b"_" in token else float(token)
+        return np.nan if any(char in token for char in _FOREIGN) else float(token)
     except ValueError:
         return np.nan
 
 
-def _build_csr(data, indices, counts, n_columns, what, name):
-    indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    if indices.dtype == np.int32 and indptr[-1] <= MAX_INT32:
-        indptr = indptr.astype(np.int32)
-    matrix = sp.csr_array((data, indices, indptr), shape=(counts.size, n_columns))
+def _build_csr(rows, indices, data, shape, what, errors):
+    """CSR matrix with sorted indices; the first row that holds one twice is added to the errors."""
+    indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=shape[0])))
+    matrix = as_csr_array(sp.csr_array((data, indices.astype(np.int64), indptr), shape=shape))
     matrix.sort_indices()
-    twice = np.flatnonzero(matrix.indices[1:] == matrix.indices[:-1])
-    rows = np.searchsorted(indptr, twice, side="right") - 1
-    same_row = twice + 1 < indptr[rows + 1]
-    if same_row.any():
-        i = int(np.argmax(same_row))
-        raise ValueError(
-            f"{name}, line {rows[i] + 2}: {what} {matrix.indices[twice[i]]} occurs more than once."
-        )
+    twice = np.flatnonzero((rows[1:] == rows[:-1]) & (matrix.indices[1:] == matrix.indices[:-1]))
+    if twice.size:
+        errors.append((rows[twice[0]], f"{what} {matrix.indices[twice[0]]} occurs more than once"))
     return matrix
 
 

@@ -136,6 +136,16 @@ def test_labels_without_features_and_stored_zeros(write):
         ("1 4 3\n0 1:x\n", "line 2: feature value 'x' is not a finite float32 number"),
         ("1 4 3\n0 1:\n", "line 2: feature value ''"),
         ("1 4 3\n0 1:1_0\n", "line 2: feature value '1_0'"),
+        ("1 4 3\n0,2 1:\t0.5\t\n", "line 2: feature value .* is not a finite"),
+        ("1 4 3\n0 1:\r1\n", "line 2: feature value .* is not a finite"),
+        ("1 4 " + "1" * 5000 + "\n", "line 1: the header must hold numbers below"),
+        # the first wrong line, whatever is wrong with it
+        ("2 4 3\n0 1:nan\n\n", "line 2: feature value 'nan'"),
+        ("2 4 3\n0 4:1\n0 1\n", "line 2: feature index '4' is out of range"),
+        ("3 4 3\n0 0:1\n0 0:1 0:1\n0 4:1\n", "line 3: feature 0 occurs more than once"),
+        ("2 4 3\n0,0 0:1\n0 0:1 0:1\n", "line 2: label 0 occurs more than once"),
+        ("1 4 3\n0 1:x\n0 1:1\n", "line 2: feature value 'x'"),
+        ("1 4 3\n0 1:1 1:1\n0 1:1\n", "line 2: feature 1 occurs more than once"),
         ("1 4 3\n0 1:nan\n", "line 2: feature value 'nan'"),
         ("1 4 3\n0 1:-inf\n", "line 2: feature value '-inf'"),
         ("1 4 3\n0 1:1e39\n", "line 2: feature value '1e39'"),
@@ -195,6 +205,12 @@ def test_dump_text(tmp_path):
     assert path.read_text() == "2 2 2\n 1:0.10000000149011612\n \n"
 
 
+def test_paths_of_bytes(tmp_path):
+    path = bytes(tmp_path / "data.txt.gz")
+    dump_xmc_file([[0.5]], [[1]], path)
+    assert load_xmc_file(path)[0].toarray() == [[0.5]]
+
+
 def test_dump_leaves_its_input_alone_and_adds_duplicates(tmp_path):
     X = sp.csr_array((np.array([1.0, 2.0, 4.0]), np.array([1, 0, 1]), np.array([0, 3])), shape=(1, 2))
     dump_xmc_file(X, [[1]], tmp_path / "data.txt")
@@ -207,6 +223,11 @@ def test_dump_leaves_its_input_alone_and_adds_duplicates(tmp_path):
     [
         ([[np.nan]], [[1]], "X contains NaN"),
         ([[1.0]], [[2]], "Y must contain only 0 and 1"),
+        (
+            sp.csr_array(([1.0], [3], [0, 1]), shape=(1, 2)),
+            [[1]],
+            r"X must have column indices in \[0, 2\)",
+        ),
         ([[1.0]], [[1], [1]], "same number of rows"),
     ],
 )
