@@ -283,10 +283,13 @@ class XMREnsembleClassifier(
         n_threads = max(1, cpu_count() // n_jobs)
 
         def bounded(call):
-            with threadpool_limits(n_threads):
+            with threadpool_limits(n_threads, user_api="openmp"):
                 return call(*arguments, **keywords)
 
-        return Parallel(n_jobs, require="sharedmem")(delayed(bounded)(call) for call in calls)
+        # OpenMP's limit is the thread's own. BLAS has one for the process: threads that set and restored it
+        # side by side would leave it as one of them found it in between.
+        with threadpool_limits(n_threads, user_api="blas"):
+            return Parallel(n_jobs, require="sharedmem")(delayed(bounded)(call) for call in calls)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

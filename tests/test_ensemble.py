@@ -1,6 +1,7 @@
 """XMREnsembleClassifier: votes against plain loops, seeds, containers and threads."""
 
 import pickle
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import scipy.sparse as sp
 from _data import random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joblib import cpu_count
 from reference.votes import average
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_xmr import HierarchicalKMeans, OverlappingIndexer, XMREnsembleClassifier, XRLinearClassifier
 from sklearn_xmr.metrics import make_topk_scorer, precision_at_k
@@ -123,6 +126,21 @@ def test_threads_change_nothing(problem, voting):
     two = XMREnsembleClassifier(tree_classifier(), voting=voting, n_jobs=2, random_state=0).fit(X, Y)
     for a, b in zip(one.predict_topk(X), two.predict_topk(X), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_threads_leave_the_limits_of_the_process():
+    n_threads = max(1, cpu_count() // 2)
+    both_are_limited = Barrier(2)
+
+    def inside():
+        both_are_limited.wait()
+        return {library["num_threads"] for library in threadpool_info()}
+
+    with threadpool_limits(n_threads + 1):
+        before = threadpool_info()
+        for _ in range(20):
+            assert XMREnsembleClassifier(n_jobs=2)._in_parallel([inside, inside]) == [{n_threads}] * 2
+            assert threadpool_info() == before
 
 
 def test_containers(problem):
