@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.decision._base import rank
+from sklearn_xmr.utils._sparse_entries import contains_entries
 
 
 class Candidates(NamedTuple):
@@ -51,27 +52,5 @@ def gather_candidates(parts, Y, k, sample_weight):
     truth = Y[held_out]
     weights = np.ones(held_out.size) if sample_weight is None else sample_weight[held_out]
     return Candidates(
-        rows, labels[found], scores[found], contains(truth, rows, labels[found]), truth, weights
+        rows, labels[found], scores[found], contains_entries(truth, rows, labels[found]), truth, weights
     )
-
-
-def contains(pattern, rows, columns):
-    """Whether each pair (row, column) is stored in a canonical CSR pattern.
-
-    Parameters
-    ----------
-    pattern : csr_array of shape (n_rows, n_columns)
-        Columns sorted, no duplicates.
-    rows, columns : ndarray of int of one shape
-        Negative columns are never contained.
-
-    Returns
-    -------
-    ndarray of bool of that shape
-    """
-    n_columns = pattern.shape[1]
-    of_entry = np.repeat(np.arange(pattern.shape[0], dtype=np.int64), np.diff(pattern.indptr))
-    stored = of_entry * n_columns + pattern.indices
-    wanted = np.asarray(rows, dtype=np.int64) * n_columns + columns
-    found = np.searchsorted(stored, wanted)
-    return (columns >= 0) & (np.append(stored, -1)[found] == wanted)

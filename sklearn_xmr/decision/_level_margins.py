@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_xmr.decision._calibrators import score_to_logit
-from sklearn_xmr.decision._candidates import contains
 from sklearn_xmr.matching._beam_search import BeamSearch
 from sklearn_xmr.ranking._score_transform import IDENTITY
+from sklearn_xmr.utils._sparse_entries import contains_entries
 
 #: Rows searched at once: bounds the dense work space.
 ROWS_PER_BLOCK = 1024
@@ -77,9 +77,9 @@ def gather_margins(classifier, X, Y):
     for start, levels in level_candidates(classifier, X):
         patterns = tree.propagate(Y[start : start + ROWS_PER_BLOCK])
         for t, (rows, nodes, margins) in enumerate(levels):
-            concerned = contains(patterns[t], rows, parents[t][nodes])
+            concerned = contains_entries(patterns[t], rows, parents[t][nodes])
             rows, nodes, margins = rows[concerned], nodes[concerned], margins[concerned]
-            collected[t].append((rows + start, margins, contains(patterns[t + 1], rows, nodes)))
+            collected[t].append((rows + start, margins, contains_entries(patterns[t + 1], rows, nodes)))
     return [tuple(map(np.concatenate, zip(*level, strict=True))) for level in collected]
 
 

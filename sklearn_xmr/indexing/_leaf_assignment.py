@@ -62,8 +62,7 @@ def assign_leaves(
             leaves[:, 0] = np.where(leaves[:, 0] >= 0, leaves[:, 0], own_leaf)
             _refill(leaves[:, 0], own_leaf, n_leaves)
         if objective == "coverage":
-            new = leaves[Y.indices, r]
-            counts &= ~((new >= 0) & contains_entries(matched, rows, np.maximum(new, 0)))
+            counts &= ~contains_entries(matched, rows, leaves[Y.indices, r])
     return leaves
 
 

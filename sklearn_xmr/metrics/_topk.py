@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.utils._sklearn_private import check_sample_weight
+from sklearn_xmr.utils._sparse_entries import contains_entries
 from sklearn_xmr.utils._validation import (
     as_array,
     check_column_indices,
@@ -186,7 +187,8 @@ def rank_against_truth(y_true, y_pred, k, sample_weight=None):
     weights = check_sample_weight(sample_weight, y_true, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():  # scikit-learn before 1.9 lets it pass
         raise ValueError("sample_weight must not be zero for every row.")
-    return Ranking(k, y_true, labels, _find_hits(y_true, labels), weights)
+    hits = contains_entries(y_true, np.arange(n_samples)[:, None], labels)
+    return Ranking(k, y_true, labels, hits, weights)
 
 
 def _check_ranked_pair(y_pred, shape):
@@ -219,13 +221,3 @@ def _check_ranked_pair(y_pred, shape):
             "names one label twice."
         )
     return labels
-
-
-def _find_hits(y_true, labels):
-    """Look the pairs (row, label) up in the sorted list of true pairs."""
-    n_samples, n_labels = y_true.shape
-    rows = np.arange(n_samples, dtype=np.int64)
-    true_pairs = np.repeat(rows * n_labels, np.diff(y_true.indptr)) + y_true.indices
-    pairs = rows[:, None] * n_labels + labels
-    found = np.searchsorted(true_pairs, pairs)
-    return (labels >= 0) & (np.append(true_pairs, -1)[found] == pairs)

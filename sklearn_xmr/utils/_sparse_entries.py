@@ -17,17 +17,18 @@ def contains_entries(matrix, rows, columns):
 
     Parameters
     ----------
-    matrix : csr_array
+    matrix : csr_array of shape (n_rows, n_columns)
         In canonical format.
-    rows, columns : ndarray of int of shape (n_positions,)
+    rows, columns : ndarray of int
+        Of shapes that broadcast. Negative columns are never stored.
 
     Returns
     -------
-    is_stored : ndarray of bool of shape (n_positions,)
+    is_stored : ndarray of bool
     """
-    if matrix.nnz == 0:
-        return np.zeros(rows.size, dtype=bool)
     width = np.int64(matrix.shape[1])
-    stored = np.repeat(np.arange(matrix.shape[0]) * width, np.diff(matrix.indptr)) + matrix.indices
+    starts = np.arange(matrix.shape[0]) * width
+    stored = np.repeat(starts, np.diff(matrix.indptr)) + matrix.indices
     wanted = rows * width + columns
-    return stored[np.minimum(np.searchsorted(stored, wanted), stored.size - 1)] == wanted
+    found = np.searchsorted(stored, wanted)
+    return (columns >= 0) & (np.append(stored, -1)[found] == wanted)

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from reference.decision import best_f1_cut, expected_f1, threshold_of_cut
 from reference.decision import label_thresholds as label_thresholds_by_loops
 
-from sklearn_xmr.decision._candidates import Candidates, contains
+from sklearn_xmr.decision._candidates import Candidates
 from sklearn_xmr.decision._rules import (
     best_expected_f1_sizes,
     best_f1_thresholds,
     label_thresholds,
     sets_to_csr,
 )
+from sklearn_xmr.utils._sparse_entries import contains_entries
 
 
 @settings(deadline=None, max_examples=100)
@@ -69,7 +70,7 @@ def test_label_thresholds(seed, n_rows, n_labels, min_positives):
     rows, labels = np.nonzero(scores)
     Y = sp.csr_array(truth)
     candidates = Candidates(
-        rows, labels, scores[rows, labels], contains(Y, rows, labels), Y, np.ones(n_rows)
+        rows, labels, scores[rows, labels], contains_entries(Y, rows, labels), Y, np.ones(n_rows)
     )
     shared, thresholds = label_thresholds(candidates, min_positives)
     rankings = [[(j, scores[i, j]) for j in range(n_labels) if scores[i, j]] for i in range(n_rows)]
@@ -102,11 +103,7 @@ def test_expected_f1_of_certainty():
     assert expected.tolist() == [1.0, 0.0]
 
 
-def test_contains_and_sets():
-    pattern = sp.csr_array(np.array([[0, 1, 0], [0, 0, 0], [1, 0, 1]]))
-    rows = np.array([0, 0, 1, 2, 2, 2])
-    columns = np.array([1, 0, 2, 0, 2, -1])
-    assert contains(pattern, rows, columns).tolist() == [True, False, False, True, True, False]
+def test_sets():
     labels = np.array([[2, 0], [1, -1]])
     taken = np.array([[True, True], [True, False]])
     assert sets_to_csr(labels, taken, 3).toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
