@@ -82,7 +82,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         Tokens of a text that the encoder reads.
     pooling : {"auto", "mean", "cls", "last", "pooler"}, default="auto"
         How token vectors become one: their mean, that of the first or last token, or the model's pooler.
-        ``"auto"`` is what a sentence-transformers folder says, else the mean.
+        ``"auto"`` is what a sentence-transformers folder says, else the mean; a folder that asks for
+        another mode, such as the maximum, is refused.
     embedding_weight : float, default=1.0
         Length of the embedding beside features of unit length.
     validation_fraction : float, default=None

@@ -16,6 +16,8 @@ from sklearn_xmr._torch._tokens import tokenize
 #: Tokens, padding included, of a batch that is encoded without gradients. A processor's caches hold its
 #: activations; GPUs want more work at a time.
 TOKENS_PER_BATCH, TOKENS_PER_GPU_BATCH = 2048, 16384
+#: `pooling` by the names that sentence-transformers has for it; those of tokens are its older flags.
+POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls", "lasttoken": "last"}
 
 
 class TextEncoder:
@@ -64,7 +66,8 @@ class TextEncoder:
         Raises
         ------
         ValueError
-            If `max_length` is more than the model can take, or it lacks what `pooling` asks for.
+            If `max_length` is more than the model can take, it lacks what `pooling` asks for, or its folder
+            asks for a pooling that is not offered.
         """
         if isinstance(encoder, tuple):
             if len(encoder) != 2:
@@ -212,4 +215,12 @@ def _pooling_of_folder(folder):
         settings = json.loads((folder / "1_Pooling" / "config.json").read_text())
     except OSError:
         return "mean"
-    return "cls" if settings.get("pooling_mode_cls_token") else "mean"
+    flags = [name for name in settings if name.startswith("pooling_mode_") and settings[name]]
+    modes = settings.get("pooling_mode") or [name.removeprefix("pooling_mode_") for name in flags] or "mean"
+    modes = [modes] if isinstance(modes, str) else modes
+    if len(modes) > 1 or modes[0] not in POOLINGS:
+        raise ValueError(
+            f"pooling='auto' takes 'mean', 'cls' or 'lasttoken', got {modes} from {folder}; pass "
+            "pooling='mean', 'cls', 'last' or 'pooler'."
+        )
+    return POOLINGS[modes[0]]

@@ -230,16 +230,39 @@ def test_the_pair_is_copied_and_a_head_left_out(pair):
     assert type(load((with_head, pair[1])).model) is type(pair[0])
 
 
-@pytest.mark.parametrize(("written", "expected"), [("mean", "mean"), ("cls", "cls"), (None, "mean")])
-def test_auto_pooling_reads_what_sentence_transformers_wrote(folder, written, expected):
-    if written is not None:
-        (folder / "1_Pooling").mkdir()
-        modes = {
-            f"pooling_mode_{kind}_token{'s' * (kind == 'mean')}": kind == written
-            for kind in ("mean", "cls")
-        }
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(modes))
+LEGACY_MODES = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "lasttoken")
+
+
+def write_pooling(folder, *modes, is_legacy=False):
+    """What sentence-transformers writes; up to its version 5 a flag for each mode."""
+    settings = {"pooling_mode": modes[0] if len(modes) == 1 else modes}
+    if is_legacy:
+        settings = {f"pooling_mode_{mode}": mode in modes for mode in LEGACY_MODES}
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize(("mode", "is_legacy", "expected"), [
+    ("mean", False, "mean"), ("cls", False, "cls"), ("lasttoken", False, "last"),
+    ("mean_tokens", True, "mean"), ("cls_token", True, "cls"), ("lasttoken", True, "last"),
+])  # fmt: skip
+def test_auto_pooling_reads_what_sentence_transformers_wrote(folder, mode, is_legacy, expected):
+    assert load(folder).pooling == "mean"  # without it
+    write_pooling(folder, mode, is_legacy=is_legacy)
     assert load(folder).pooling == expected
+
+
+@pytest.mark.parametrize(("modes", "is_legacy"), [
+    (["max"], False), (["cls", "mean"], False), (["mean_sqrt_len_tokens"], True),
+    (["cls_token", "mean_tokens"], True),
+])  # fmt: skip
+def test_auto_pooling_refuses_other_modes(folder, modes, is_legacy):
+    write_pooling(folder, *modes, is_legacy=is_legacy)
+    with pytest.raises(
+        ValueError, match=f"pooling='auto' takes .* got .*'{modes[0]}'.*; pass pooling='mean'"
+    ):
+        load(folder)
+    assert load(folder, pooling="mean").pooling == "mean"
 
 
 def test_pickle(pair):
