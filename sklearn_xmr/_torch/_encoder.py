@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
+import transformers
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
+from sklearn_xmr._torch._random_numbers import own_random_numbers
 from sklearn_xmr._torch._tokens import tokenize
 
 #: Tokens, padding included, of a batch that is encoded without gradients. A processor's caches hold its
@@ -77,7 +79,11 @@ class TextEncoder:
             model, tokenizer = encoder
             model = copy.deepcopy(getattr(model, "base_model", model))  # without a task's head
         else:
-            model, tokenizer = AutoModel.from_pretrained(encoder), AutoTokenizer.from_pretrained(encoder)
+            config = AutoConfig.from_pretrained(encoder)
+            is_known = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+            # the former reads the encoder of T5 without its decoder
+            model = _read_model(AutoModelForTextEncoding if is_known else AutoModel, encoder)
+            tokenizer = AutoTokenizer.from_pretrained(encoder)
         if pooling == "auto":
             pooling = "mean" if isinstance(encoder, tuple) else _pooling_of_folder(Path(encoder))
         if pooling == "pooler" and getattr(model, "pooler", None) is None:
@@ -178,13 +184,16 @@ class TextEncoder:
             self.tokenizer.save_pretrained(folder)
             files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
         settings = {name: getattr(self, name) for name in ("pooling", "max_length", "precision")}
-        return {"files": files, "settings": settings, "device": str(self.device)}
+        name = type(self.model).__name__  # of T5EncoderModel, the configuration says T5Model
+        return {"files": files, "model_class": name, "settings": settings, "device": str(self.device)}
 
     def __setstate__(self, state):
         with tempfile.TemporaryDirectory() as folder:
             for name, content in state["files"].items():
                 (Path(folder) / name).write_bytes(content)
-            model = AutoModel.from_pretrained(folder, local_files_only=True)
+            # models of a user's own class, and older states
+            model_class = getattr(transformers, state.get("model_class", "AutoModel"), AutoModel)
+            model = _read_model(model_class, folder, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         device = torch.device(state["device"])
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -194,6 +203,12 @@ class TextEncoder:
                 UserWarning, stacklevel=2,
             )  # fmt: skip
         self.__init__(model, tokenizer, device=device, **state["settings"])
+
+
+def _read_model(model_class, name, **settings):
+    """The model as it was written; weights that are missing there are the same each time."""
+    with own_random_numbers():
+        return model_class.from_pretrained(name, **settings)
 
 
 def _find_device(device):
