@@ -133,7 +133,7 @@ class TextEncoder:
         multiple : int, default=8
             Of tokens, padding included.
         """
-        padded = tokens.pad(rows, self.tokenizer.pad_token_id, multiple)
+        padded = tokens.pad(rows, self.tokenizer.pad_token_id, multiple, limit=self.max_length)
         ids, mask = (tensor.to(self.device) for tensor in padded)
         is_bfloat16 = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16) if is_bfloat16 else nullcontext():

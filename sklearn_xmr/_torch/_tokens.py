@@ -55,7 +55,7 @@ class TokenStore:
         kept[ends - lengths] = kept[ends - 1] = True
         return TokenStore(self._gather(rows)[kept], np.append(0, np.cumsum(kept)[ends - 1]))
 
-    def pad(self, rows, pad_id, multiple=8):
+    def pad(self, rows, pad_id, multiple=8, limit=None):
         """Texts as tensors, padded on the right to the longest of them, rounded up to a multiple.
 
         Parameters
@@ -63,6 +63,8 @@ class TokenStore:
         rows : ndarray of int
         pad_id : int
         multiple : int, default=8
+        limit : int, default=None
+            Not rounded up beyond it, as a model may have no further positions.
 
         Returns
         -------
@@ -70,7 +72,10 @@ class TokenStore:
             The mask is 1 for tokens and 0 for padding.
         """
         lengths = self.offsets[rows + 1] - self.offsets[rows]
-        width = -(-int(lengths.max()) // multiple) * multiple
+        longest = int(lengths.max())
+        width = -(-longest // multiple) * multiple
+        if limit is not None:
+            width = max(longest, min(width, limit))
         is_token = np.arange(width) < lengths[:, None]
         padded = np.full(is_token.shape, pad_id, dtype=np.int64)
         padded[is_token] = self._gather(rows)

@@ -68,6 +68,12 @@ def test_one_text_is_not_padded(pair):
     assert shapes == [(1, 5), (2, 8)]
 
 
+def test_padding_stays_within_the_models_positions(pair):
+    config = transformers.BertConfig(**SMALL, intermediate_size=64, max_position_embeddings=30)
+    encoder = load((transformers.BertModel(config), pair[1]), max_length=30)
+    assert encoder.embed(encoder.tokenize(["ada " * 60, "bob " * 60])).shape == (2, 32)
+
+
 def test_some_rows_are_embedded_as_among_all(pair):
     encoder = load(pair)
     tokens, rows = encoder.tokenize(TEXTS), np.array([3, 0, 2])
