@@ -68,8 +68,8 @@ class TextEncoder:
         Raises
         ------
         ValueError
-            If `max_length` is more than the model can take, it lacks what `pooling` asks for, or its folder
-            asks for a pooling that is not offered.
+            If `max_length` is more than the model can take, it lacks what `pooling` asks for, its folder
+            asks for a pooling that is not offered, or the tokenizer knows tokens that the model does not.
         """
         if isinstance(encoder, tuple):
             if len(encoder) != 2:
@@ -90,14 +90,18 @@ class TextEncoder:
             raise ValueError(
                 f"pooling='pooler' needs a model with a pooler, {type(model).__name__} has none."
             )
-        longest = tokenizer.model_max_length
-        n_positions = getattr(model.config, "max_position_embeddings", None)
-        if n_positions is not None and n_positions > 0:  # XLNet, without a limit, says -1
-            longest = min(longest, n_positions)
+        longest = min(tokenizer.model_max_length, _n_positions(model))
         if max_length > longest:
             raise ValueError(f"max_length must be at most {longest} for this encoder, got {max_length}.")
         if tokenizer.pad_token_id is None:
             raise ValueError("encoder must have a tokenizer with a padding token, got one without.")
+        last_id = max(tokenizer.get_vocab().values())
+        n_embeddings = getattr(model.config, "vocab_size", None) or np.inf  # CANINE, which hashes, has none
+        if last_id >= n_embeddings:
+            raise ValueError(
+                "encoder must have a model that knows the tokenizer's tokens, got token ids up to "
+                f"{last_id} and embeddings of {n_embeddings} tokens; see model.resize_token_embeddings."
+            )
         device = _find_device(device)
         if precision == "bfloat16" and _emulates_bfloat16(device):
             warnings.warn(
@@ -209,6 +213,16 @@ def _read_model(model_class, name, **settings):
     """The model as it was written; weights that are missing there are the same each time."""
     with own_random_numbers():
         return model_class.from_pretrained(name, **settings)
+
+
+def _n_positions(model):
+    """Most tokens that a model takes, inf where nothing limits them."""
+    for name, module in model.named_modules():
+        padding_index = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding_index is not None:
+            return module.num_embeddings - padding_index - 1  # RoBERTa and kin count from behind it
+    n_positions = getattr(model.config, "max_position_embeddings", None)
+    return n_positions if n_positions and n_positions > 0 else np.inf  # XLNet says -1
 
 
 def _find_device(device):

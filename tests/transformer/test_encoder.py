@@ -339,6 +339,16 @@ def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch, fitted_on):
 def test_bad_settings(pair):
     with pytest.raises(ValueError, match="max_length must be at most 32 for this encoder, got 33"):
         load(pair, max_length=33)
+    for name in ("Roberta", "MPNet"):  # positions start behind that of padding, number 1
+        config = getattr(transformers, f"{name}Config")(
+            **{**ARCHITECTURES[f"{name}Config"], "pad_token_id": 1}
+        )
+        encoder = getattr(transformers, f"{name}Model")(config), pair[1]
+        encoder[1].model_max_length = 100
+        with pytest.raises(ValueError, match="max_length must be at most 32 for this encoder, got 33"):
+            load(encoder, max_length=33)
+        longest = load(encoder, max_length=32)
+        assert longest.embed(longest.tokenize(["ada " * 60, "bob " * 60])).shape == (2, 32)
     model, tokenizer = pair
     with pytest.raises(
         ValueError, match="pooling='pooler' needs a model with a pooler, BertModel has none"
@@ -347,3 +357,9 @@ def test_bad_settings(pair):
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match="tokenizer with a padding token"):
         load((model, tokenizer))
+    tokenizer.pad_token = "[PAD]"
+    tokenizer.add_tokens(["zoe"])
+    with pytest.raises(ValueError, match="got token ids up to 18 and embeddings of 18 tokens"):
+        load((model, tokenizer))
+    model.resize_token_embeddings(19)
+    load((model, tokenizer))
