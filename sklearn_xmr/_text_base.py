@@ -223,7 +223,10 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         scores : ndarray of shape (n_samples, k), dtype float32
             In (0, 1], -inf where fewer than k labels were reached.
         """
-        return self._rank("predict_topk", X, k, beam_width=beam_width, labels=labels)
+        parameters = {"beam_width": beam_width, "labels": labels}
+        # a ranker may have neither
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._rank("predict_topk", X, k, **given)
 
     def decision_function(self, X):
         """Score labels for each text.

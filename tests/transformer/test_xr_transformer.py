@@ -19,6 +19,7 @@ from sklearn.preprocessing import LabelBinarizer
 
 from sklearn_xmr import (
     HierarchicalKMeans,
+    LabelSetClassifier,
     LabelTree,
     OverlappingIndexer,
     XRLinearClassifier,
@@ -132,6 +133,16 @@ def test_answers_have_the_form_of_y(pair, task):
         task.texts[task.train], task.winners[task.train]
     )
     np.testing.assert_allclose(model.predict_proba(texts).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_ranker_without_beam_width(pair, task):
+    ranker = LabelSetClassifier(XRLinearClassifier())
+    Y = LabelBinarizer(sparse_output=True).fit_transform(task.winners)
+    model = make(pair, ranker=ranker, fine_tuning=None).fit(task.texts[task.train], Y[task.train])
+    labels, _ = model.predict_topk(task.texts[task.test], k=3)
+    assert labels.shape == (task.test.size, 3)
+    with pytest.raises(TypeError, match="beam_width"):
+        model.predict_topk(task.texts[task.test], beam_width=4)
 
 
 def test_transform_gives_unit_embeddings(pair, task):
