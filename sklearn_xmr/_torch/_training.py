@@ -9,6 +9,7 @@ import torch
 
 from sklearn_xmr._torch._distributed import ALONE
 from sklearn_xmr._torch._head import candidate_loss
+from sklearn_xmr._torch._random_numbers import own_random_numbers
 from sklearn_xmr._torch._tokens import batches_by_length
 from sklearn_xmr._torch._training_form import training_form
 
@@ -127,7 +128,7 @@ class LevelTraining:
             gradient_checkpointing=settings.gradient_checkpointing,
             longest=int(self.tokens.lengths.max()),
         )
-        with form, torch.random.fork_rng(devices):  # the user's random numbers stay as they were
+        with form, own_random_numbers(devices):
             while self.progress.step < self.n_steps and not self.progress.is_stuck(settings.patience):
                 window.append(self._step(self.progress.step, forward))
                 self.progress.step += 1

@@ -1,6 +1,7 @@
 """The training loop: steps, rates, accumulation, early stopping, interruption."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -133,6 +134,17 @@ def test_same_seed_same_weights_whatever_the_user_draws(make):
     torch.manual_seed(2)
     second.run(nothing)
     assert equal(first.weights(), second.weights())
+
+
+def test_threads_train_as_if_alone(make):
+    alone = make(n_steps=20)
+    alone.run(nothing)
+    side_by_side = [make(n_steps=20) for _ in range(2)]
+    state = torch.get_rng_state()
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda training: training.run(nothing), side_by_side))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(equal(training.weights(), alone.weights()) for training in side_by_side)
 
 
 class Interrupted(Exception):
