@@ -73,8 +73,8 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         ImportError
             If torch or transformers is not installed.
         ValueError
-            If X or y is malformed, a setting does not fit the encoder, the checkpoint is that of another
-            fit, training diverges, or the processes were given different data. An earlier fit stays usable.
+            If X or y is malformed, a setting does not fit the encoder, a checkpoint is damaged, training
+            diverges, or the processes were given different data. An earlier fit stays usable.
         """
         validate_estimator_params(self)
         _require_torch()
@@ -165,7 +165,7 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
 
         parameters = {name: getattr(self, name) for name in CURRICULUM_PARAMETERS}
         checkpoint = Checkpoint(
-            self.checkpoint_dir, joblib.hash((settings, parameters, repr(self.random_state), *data))
+            self.checkpoint_dir, joblib.hash((settings, parameters, *data)), joblib.hash(self.random_state)
         )
         return checkpoint, checkpoint.load()
 

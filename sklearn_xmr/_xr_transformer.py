@@ -95,8 +95,10 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
     patience : int, default=3
         See `validation_fraction`.
     checkpoint_dir : str or path, default=None
-        Folder for the state of the fine-tuning. A fit with the same parameters and data that finds the
-        state of an interrupted one there goes on from it; a completed fit removes it.
+        Folder for the state of the fine-tuning, in a file of its own for each fit. A fit with the same
+        parameters, data and `random_state` that finds the state of an interrupted one there goes on from
+        it; a completed fit removes it. A UserWarning says where only files of fits with other parameters
+        or data are there.
     precision : {"float32", "bfloat16"}, default="float32"
         ``"bfloat16"`` computes the encoder under autocast: about twice as fast on processors with AVX-512
         BF16 or AMX and on GPUs. On other x86 processors it takes longer, three times as long on one with

@@ -2,33 +2,42 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-
-FILE_NAME = "fine_tuning.safetensors"
 
 
 class Checkpoint:
-    """The state of a fine-tuning in a folder.
+    """The state of a fine-tuning in a folder, where each fit has a file of its own.
 
     Parameters
     ----------
     folder : str or path
         Made if it is not there.
-    fingerprint : str
-        Says what is trained on what; a file of another one is refused.
+    fit, seed : str
+        Hashes of what is trained on what, and of its `random_state`. Fits that differ in the latter alone,
+        as members of an ensemble, expect each other's files.
+
+    Raises
+    ------
+    ValueError
+        If there is something else than a folder.
     """
 
-    def __init__(self, folder, fingerprint):
-        self.path = Path(folder) / FILE_NAME
-        self.fingerprint = fingerprint
+    def __init__(self, folder, fit, seed):
+        self.fingerprint = f"{fit} {seed}"
+        self.family = f"fine_tuning_{fit[:8]}"
+        self.path = Path(folder) / f"{self.family}_{seed[:8]}.safetensors"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(f"checkpoint_dir must be a folder, got a file: {error}.") from error
 
     def save(self, tensors, facts):
         """Write a dict of tensors and ndarrays, and a dict of plain values."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(".tmp")
         # clones, because safetensors refuses tensors that share memory
         tensors = {
@@ -44,19 +53,35 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If the file belongs to another fit.
+            If the file is damaged.
         """
         if not self.path.exists():
+            self._warn_of_strangers()
             return None
-        with safe_open(self.path, framework="pt") as file:
-            metadata = file.metadata()
-            if metadata["fingerprint"] != self.fingerprint:
-                raise ValueError(
-                    f"checkpoint_dir holds the checkpoint of a fit with other parameters or data "
-                    f"({self.path}); delete it or choose another folder."
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        return tensors, json.loads(metadata["facts"])
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata()
+                if metadata["fingerprint"] != self.fingerprint:
+                    raise ValueError("it is that of another fit")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return tensors, json.loads(metadata["facts"])
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint_dir holds {self.path.name}, which is not the whole checkpoint of this fit "
+                f"({error}); delete {self.path} or choose another folder."
+            ) from error
+
+    def _warn_of_strangers(self):
+        """Say that a fit starts anew where another may have been meant to go on."""
+        files = self.path.parent.glob("fine_tuning_*.safetensors")
+        strangers = sorted(file.name for file in files if not file.name.startswith(self.family))
+        if strangers:
+            warnings.warn(
+                "checkpoint_dir holds no checkpoint of this fit, which starts from the beginning, but of "
+                f"fits with other parameters or data: {', '.join(strangers)} in {self.path.parent}.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def delete(self):
         """Remove the file, once the fit is complete."""

@@ -1,11 +1,13 @@
 """The training loop: steps, rates, accumulation, early stopping, interruption."""
 
 import dataclasses
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sklearn_xmr._torch._checkpoint import Checkpoint
 from sklearn_xmr._torch._encoder import TextEncoder
@@ -156,7 +158,7 @@ class Interrupted(Exception):
 def test_resumed_equals_uninterrupted(make, tmp_path, at, validation):
     whole = make(n_steps=23, validation=validation)
     whole.run(nothing)
-    checkpoint = Checkpoint(tmp_path / "new", "fit 1")
+    checkpoint = Checkpoint(tmp_path / "new", "fit 1", "seed 1")
 
     def look(training):
         checkpoint.save(training.state(), dataclasses.asdict(training.progress))
@@ -190,15 +192,48 @@ def test_early_stopping_keeps_the_best_weights(make):
     assert equal(training.weights(), kept[min(losses)])
 
 
-def test_checkpoint_of_another_fit_is_refused(tmp_path):
-    Checkpoint(tmp_path, "one").save({"a": torch.zeros(2), "b": np.ones(3)}, {"step": 4})
-    tensors, facts = Checkpoint(tmp_path, "one").load()
+def test_each_fit_has_its_checkpoint(tmp_path):
+    one = Checkpoint(tmp_path, "fit 1", "seed 1")
+    one.save({"a": torch.zeros(2), "b": np.ones(3)}, {"step": 4})
+    tensors, facts = Checkpoint(tmp_path, "fit 1", "seed 1").load()
     assert tensors["b"].tolist() == [1, 1, 1]
     assert facts == {"step": 4}
-    with pytest.raises(ValueError, match="checkpoint_dir holds the checkpoint of a fit with other"):
-        Checkpoint(tmp_path, "other").load()
-    Checkpoint(tmp_path, "one").delete()
-    assert Checkpoint(tmp_path, "other").load() is None
+    sibling, stranger = Checkpoint(tmp_path, "fit 1", "seed 2"), Checkpoint(tmp_path, "fit 2", "seed 1")
+    assert sibling.load() is None
+    with pytest.warns(UserWarning, match=f"holds no checkpoint of this fit, .*: {one.path.name} in"):
+        assert stranger.load() is None
+    for other in (sibling, stranger):
+        other.save({"a": torch.ones(2)}, {"step": 5})
+    assert one.load()[1] == {"step": 4}
+    for checkpoint in (one, sibling, stranger):
+        checkpoint.delete()
+    assert os.listdir(tmp_path) == []
+    assert stranger.load() is None
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(path.read_bytes()[:-50]),
+    lambda path: save_file({"a": torch.zeros(2)}, path),
+    lambda path: save_file({"a": torch.zeros(2)}, path, {"format": "pt"}),
+    lambda path: save_file({"a": torch.zeros(2)}, path, {"fingerprint": "another", "facts": "{}"}),
+    lambda path: save_file({"a": torch.zeros(2)}, path, {"fingerprint": "fit 1 seed 1", "facts": "{"}),
+], ids=["empty", "cut", "no metadata", "other metadata", "renamed", "bad facts"])  # fmt: skip
+def test_damaged_checkpoint(tmp_path, damage):
+    checkpoint = Checkpoint(tmp_path, "fit 1", "seed 1")
+    checkpoint.save({"a": torch.zeros(100)}, {"step": 4})
+    damage(checkpoint.path)
+    with pytest.raises(
+        ValueError, match=f"checkpoint_dir holds {checkpoint.path.name}, which is not the whole"
+    ):
+        checkpoint.load()
+
+
+def test_checkpoint_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match=r"checkpoint_dir must be a folder, got a file: .*file"):
+            Checkpoint(folder, "fit 1", "seed 1")
 
 
 def test_divergence_is_an_error(make):

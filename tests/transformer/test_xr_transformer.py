@@ -1,5 +1,6 @@
 """XRTransformerClassifier from texts to rankings."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from sklearn_xmr import (
     XRTransformerClassifier,
 )
 from sklearn_xmr._fine_tuning import label_counts
-from sklearn_xmr._torch._checkpoint import FILE_NAME, Checkpoint
+from sklearn_xmr._torch._checkpoint import Checkpoint
 
 TREE = HierarchicalKMeans(branching_factor=4, max_leaf_size=3)  # levels of 4 and 12 nodes
 
@@ -294,11 +295,11 @@ def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, ran
     monkeypatch.setattr(Checkpoint, "save", save_then_stop)
     with pytest.raises(KeyboardInterrupt):
         fit(pair, task, **settings)
-    assert (tmp_path / FILE_NAME).exists()
+    assert len(os.listdir(tmp_path)) == 1
     resumed = fit(pair, task, **settings)
     assert len(set(seeds)) == 1
     assert len(seeds) == 4  # two looks in each level, none of them twice
-    assert not (tmp_path / FILE_NAME).exists()
+    assert os.listdir(tmp_path) == []
     if random_state == 0:
         whole = fit(pair, task, **{**settings, "checkpoint_dir": None})
         assert same(whole, resumed, task.texts)
@@ -307,14 +308,40 @@ def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, ran
         assert whole.history_ == resumed.history_
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 1e-4}, {"n_epochs": 2}, {"random_state": 1}])
-def test_checkpoint_of_other_parameters_is_refused(pair, task, tmp_path, monkeypatch, changes):
+@pytest.mark.parametrize("changes", [{"learning_rate": 1e-4}, {"n_epochs": 2}, {"pooling": "cls"}])
+def test_fit_with_other_parameters_starts_anew(pair, task, tmp_path, monkeypatch, changes):
+    delete = Checkpoint.delete
     monkeypatch.setattr(Checkpoint, "delete", lambda self: None)
     fit(pair, task, checkpoint_dir=tmp_path)
-    with pytest.raises(ValueError, match="checkpoint of a fit with other parameters or data"):
-        fit(pair, task, checkpoint_dir=tmp_path, **changes)
-    with pytest.raises(ValueError, match="checkpoint of a fit with other parameters or data"):
+    files = os.listdir(tmp_path)
+    monkeypatch.setattr(Checkpoint, "delete", delete)
+    with pytest.warns(UserWarning, match="no checkpoint of this fit, which starts from the beginning"):
+        changed = fit(pair, task, checkpoint_dir=tmp_path, **changes)
+    assert same(changed, fit(pair, task, **changes), task.texts)
+    with pytest.warns(UserWarning, match="no checkpoint of this fit, which starts from the beginning"):
         make(pair, checkpoint_dir=tmp_path).fit(task.texts[:99], task.winners[:99])
+    assert os.listdir(tmp_path) == files
+
+
+@pytest.mark.parametrize("kind", [int, np.random.RandomState])
+def test_fits_with_other_random_states_share_a_folder(pair, task, tmp_path, monkeypatch, kind):
+    save, saved = Checkpoint.save, []
+
+    def save_then_stop(self, tensors, facts):
+        save(self, tensors, facts)
+        saved.append(facts)
+        if len(saved) <= 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save_then_stop)
+    for seed in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            fit(pair, task, checkpoint_dir=tmp_path, random_state=kind(seed))
+        assert len(os.listdir(tmp_path)) == seed + 1
+    for seed in (0, 1):
+        fit(pair, task, checkpoint_dir=tmp_path, random_state=kind(seed))
+    assert [facts["number"] for facts in saved] == [0, 0, 1, 1]  # the first level is not trained again
+    assert os.listdir(tmp_path) == []
 
 
 # ---------------------------------------------------------------- bad input
