@@ -77,7 +77,14 @@ class TextEncoder:
                     f"encoder must be a name, a folder or a pair (model, tokenizer), got {encoder!r}."
                 )
             model, tokenizer = encoder
+            types = torch.nn.Module, transformers.PreTrainedTokenizerBase
+            if not all(map(isinstance, encoder, types)):
+                raise TypeError(
+                    "encoder must be a name, a folder or a pair (model, tokenizer) of transformers, got "
+                    f"{type(model).__name__} and {type(tokenizer).__name__}."
+                )
             model = copy.deepcopy(getattr(model, "base_model", model))  # without a task's head
+            tokenizer = copy.deepcopy(tokenizer)
         else:
             config = AutoConfig.from_pretrained(encoder)
             is_known = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
@@ -186,7 +193,11 @@ class TextEncoder:
         with tempfile.TemporaryDirectory() as folder:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+            files = {
+                path.relative_to(folder).as_posix(): path.read_bytes()
+                for path in Path(folder).rglob("*")  # several chat templates are in a folder of their own
+                if path.is_file()
+            }
         settings = {name: getattr(self, name) for name in ("pooling", "max_length", "precision")}
         name = type(self.model).__name__  # of T5EncoderModel, the configuration says T5Model
         return {"files": files, "model_class": name, "settings": settings, "device": str(self.device)}
@@ -194,13 +205,15 @@ class TextEncoder:
     def __setstate__(self, state):
         with tempfile.TemporaryDirectory() as folder:
             for name, content in state["files"].items():
-                (Path(folder) / name).write_bytes(content)
+                path = Path(folder) / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
             # models of a user's own class, and older states
             model_class = getattr(transformers, state.get("model_class", "AutoModel"), AutoModel)
             model = _read_model(model_class, folder, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         device = torch.device(state["device"])
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        if not _is_there(device):
             device = _find_device(None)
             warnings.warn(
                 f"The encoder was on {state['device']}, which this machine lacks; it is now on {device}.",
@@ -229,6 +242,12 @@ def _find_device(device):
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
+
+
+def _is_there(device):
+    """Whether this machine has a device; torch.cuda, torch.mps and the like count theirs."""
+    count = getattr(getattr(torch, device.type, None), "device_count", lambda: 0)
+    return (device.index or 0) < count()
 
 
 def _emulates_bfloat16(device):

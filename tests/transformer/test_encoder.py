@@ -231,7 +231,10 @@ def test_attention_that_trains_fastest(pair, precision, longest, expected):
 
 
 def test_the_pair_is_copied_and_a_head_left_out(pair):
-    assert load(pair).model is not pair[0]
+    encoder = load(pair)
+    assert encoder.model is not pair[0] and encoder.tokenizer is not pair[1]
+    encoder.tokenize(TEXTS)
+    assert pair[1].backend_tokenizer.truncation is None
     with_head = transformers.BertForSequenceClassification(pair[0].config)
     assert type(load((with_head, pair[1])).model) is type(pair[0])
 
@@ -312,6 +315,12 @@ def test_missing_weights_are_the_same_each_time(pair, tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_tokenizer_with_several_chat_templates(pair):
+    pair[1].chat_template = {"default": "a", "tool": "b"}
+    copy = pickle.loads(pickle.dumps(load(pair)))
+    assert copy.tokenizer.chat_template == {"default": "a", "tool": "b"}
+
+
 def test_state_without_the_name_of_a_class(pair):
     encoder = load(pair)
     state = encoder.__getstate__()
@@ -322,7 +331,7 @@ def test_state_without_the_name_of_a_class(pair):
     np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
 
 
-@pytest.mark.parametrize("fitted_on", ["cuda", "cuda:0", "cuda:3"])
+@pytest.mark.parametrize("fitted_on", ["cuda", "cuda:0", "cuda:3", "mps:0", "xpu", "hpu"])
 def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch, fitted_on):
     encoder = load(pair)
     encoder.device = torch.device(fitted_on)  # as if fitted there
@@ -339,6 +348,12 @@ def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch, fitted_on):
 def test_bad_settings(pair):
     with pytest.raises(ValueError, match="max_length must be at most 32 for this encoder, got 33"):
         load(pair, max_length=33)
+    for bad, types in (
+        (("a", "b"), "str and str"),
+        (pair[::-1], "PreTrainedTokenizerFast|TokenizersBackend"),
+    ):
+        with pytest.raises(TypeError, match=rf"encoder must be .* a pair \(model, tokenizer\) .*({types})"):
+            load(bad)
     for name in ("Roberta", "MPNet"):  # positions start behind that of padding, number 1
         config = getattr(transformers, f"{name}Config")(
             **{**ARCHITECTURES[f"{name}Config"], "pad_token_id": 1}
