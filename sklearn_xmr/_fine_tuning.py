@@ -6,6 +6,7 @@ NeurIPS 2021. Imported where it is used, because it needs torch.
 
 from dataclasses import asdict, replace
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -204,7 +205,7 @@ def epochs_of_levels(n_epochs, n_levels):
     Raises
     ------
     ValueError
-        If a list has another length than there are levels, or a number is not positive.
+        If a list has another length than there are levels, or an entry is no positive, finite number.
     """
     epochs = [n_epochs] * n_levels if np.ndim(n_epochs) == 0 else list(n_epochs)
     if len(epochs) != n_levels:
@@ -212,8 +213,8 @@ def epochs_of_levels(n_epochs, n_levels):
             f"n_epochs must be one number or one per fine-tuned level, got {len(epochs)} for {n_levels} "
             "level(s)."
         )
-    if not all(number > 0 for number in epochs):
-        raise ValueError(f"n_epochs must be positive, got {n_epochs!r}.")
+    if not all(isinstance(number, Real) and 0 < number < np.inf for number in epochs):
+        raise ValueError(f"n_epochs must be positive, finite numbers, got {n_epochs!r}.")
     return epochs
 
 

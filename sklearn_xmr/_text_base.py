@@ -119,6 +119,7 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         self.history_ = history
         self.validation_indices_ = held_out
         self.fit_seconds_ = clock.seconds
+        self._embedding_weight = self.embedding_weight
         return self
 
     def _fit_vectorizer(self, texts):
@@ -302,7 +303,7 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         features = None
         if self.vectorizer_ is not None:
             features = as_float32(sp.csr_array(self.vectorizer_.transform(texts)))
-        features = join_features(features, self._embed(texts), self.embedding_weight)
+        features = join_features(features, self._embed(texts), self._embedding_weight)
         return getattr(self.ranker_, method)(features, *args, **kwargs)
 
     def _check_query(self, X):

@@ -85,7 +85,7 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         ``"auto"`` is what a sentence-transformers folder says, else the mean; a folder that asks for
         another mode, such as the maximum, is refused.
     embedding_weight : float, default=1.0
-        Length of the embedding beside features of unit length.
+        Length of the embedding beside features of unit length, read by ``fit``.
     validation_fraction : float, default=None
         Part of the rows that the encoder does not learn from. Their loss is looked at every
         `evaluation_interval` steps; a level stops after `patience` looks without a new best, and goes on

@@ -128,7 +128,7 @@ class LevelTraining:
             gradient_checkpointing=settings.gradient_checkpointing,
             longest=int(self.tokens.lengths.max()),
         )
-        with form, own_random_numbers(devices):
+        with form, own_random_numbers(devices), torch.enable_grad():
             while self.progress.step < self.n_steps and not self.progress.is_stuck(settings.patience):
                 window.append(self._step(self.progress.step, forward))
                 self.progress.step += 1
@@ -142,6 +142,12 @@ class LevelTraining:
                     model.train()
         if self.best is not None:
             self.load_weights(self.best)
+        # the loss of the last step says nothing of where it went
+        if not all(tensor.isfinite().all() for tensor in self.weights().values()):
+            raise ValueError(
+                f"Fine-tuning diverged: weights are not finite after step {self.progress.step}; a smaller "
+                "learning_rate helps."
+            )
 
     def _step(self, step, forward):
         # each process draws its own dropout and negatives; the 0 of the first is what numpy pads with

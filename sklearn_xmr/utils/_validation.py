@@ -289,6 +289,8 @@ def check_allowed_labels(labels, n_samples, n_labels):
 def check_texts(texts, name):
     """Texts as a list; anything but strings is refused."""
     n_dims = getattr(texts, "ndim", 1)  # not np.ndim, which would copy a list to the width of its longest
+    if not hasattr(texts, "__iter__"):
+        raise TypeError(f"{name} must be a one-dimensional sequence of str, got {texts!r}.")
     if isinstance(texts, (str, Set, Mapping)) or n_dims != 1:
         raise ValueError(
             f"{name} must be a one-dimensional sequence of str, got {n_dims} dimension(s) and type "
@@ -301,4 +303,8 @@ def check_texts(texts, name):
                 f"{name}[{i}] must be a str, got {text!r} of type {type(text).__name__}; an empty str "
                 "stands for no text."
             )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # a lone surrogate, which tokenizers cannot take
+            raise ValueError(f"{name}[{i}] must be valid Unicode, got {text!r}: {error}.") from error
     return texts

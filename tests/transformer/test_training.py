@@ -239,3 +239,18 @@ def test_checkpoint_folder_that_is_a_file(tmp_path):
 def test_divergence_is_an_error(make):
     with pytest.raises(ValueError, match="Fine-tuning diverged: the loss is nan by step"):
         make(n_steps=20, learning_rate=1e20, warmup_fraction=0.0).run(nothing)
+
+
+def test_divergence_in_the_last_step_is_an_error(make):
+    with pytest.raises(ValueError, match="Fine-tuning diverged: weights are not finite after step 1"):
+        make(n_steps=1, learning_rate=1e38, warmup_fraction=0.0).run(nothing)
+
+
+def test_trains_where_the_user_wants_no_gradients(make):
+    expected = make(n_steps=2)
+    expected.run(nothing)
+    training = make(n_steps=2)
+    with torch.no_grad():
+        training.run(nothing)
+        assert not torch.is_grad_enabled()
+    assert equal(training.weights(), expected.weights())

@@ -21,6 +21,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn_xmr import (
     HierarchicalKMeans,
     LabelSetClassifier,
+    LabelTextEmbedding,
     LabelTree,
     OverlappingIndexer,
     XRLinearClassifier,
@@ -229,6 +230,16 @@ def test_failed_fit_changes_nothing(pair, task):
     assert (pickle.dumps(model.ranker_.tree_), model.encoder_) == before
 
 
+def test_embedding_weight_is_that_of_fit(pair, task):
+    model = fit(pair, task, fine_tuning=None)
+    labels, scores = model.predict_topk(task.texts)
+    model.set_params(embedding_weight=100)
+    with pytest.raises(ValueError, match="same number of rows"):
+        model.fit(task.texts, task.winners[:3])
+    np.testing.assert_array_equal(model.predict_topk(task.texts)[0], labels)
+    np.testing.assert_array_equal(model.predict_topk(task.texts)[1], scores)
+
+
 def test_verbose_logs(pair, task, caplog):
     with caplog.at_level("INFO", logger="sklearn_xmr"):
         fit(pair, task, verbose=True, evaluation_interval=4, validation_fraction=0.1)
@@ -353,7 +364,10 @@ def test_fits_with_other_random_states_share_a_folder(pair, task, tmp_path, monk
     ({"loss": "log_loss"}, "'loss' parameter"),
     ({"negative_sampling": "none"}, "'negative_sampling' parameter"),
     ({"negative_sampling": ["tfn"]}, "negative_sampling must be one name or one per level, got 1"),
-    ({"n_epochs": [1, 0]}, "n_epochs must be positive"),
+    ({"n_epochs": [1, 0]}, "n_epochs must be positive, finite numbers"),
+    ({"n_epochs": [1, "a"]}, "n_epochs must be positive, finite numbers"),
+    ({"n_epochs": [1, None]}, "n_epochs must be positive, finite numbers"),
+    ({"n_epochs": [1, np.inf]}, "n_epochs must be positive, finite numbers"),
     ({"validation_fraction": 0.999}, "leaves none of the 100 row"),
     ({"max_length": 100}, "max_length must be at most 32"),
     ({"vectorizer": "tfidf"}, "'vectorizer' parameter"),
@@ -370,6 +384,17 @@ def test_bad_texts(pair, task):
     y = task.winners[:2]
     with pytest.raises(TypeError, match=r"X\[1\] must be a str, got 3"):
         make(pair).fit(["ada", 3], y)
+    for bad in (None, 5):
+        for method in (
+            lambda X: make(pair).fit(X, y),
+            model.predict,
+            LabelTextEmbedding(["ada"]).fit(None).transform,
+        ):
+            with pytest.raises(TypeError, match=f"X must be a one-dimensional sequence of str, got {bad}"):
+                method(bad)
+    for method in (lambda X: make(pair).fit(X, y), model.predict):
+        with pytest.raises(ValueError, match=r"X\[1\] must be valid Unicode, got 'ada .*surrogates"):
+            method(["é", "ada \ud800"])
     with pytest.raises(ValueError, match="X must be a one-dimensional sequence of str"):
         make(pair).fit(np.array([["ada"], ["bob"]]), y)
     with pytest.raises(ValueError, match="same number of rows, got 3 rows in X"):
