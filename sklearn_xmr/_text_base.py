@@ -75,6 +75,8 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If X or y is malformed, a setting does not fit the encoder, a checkpoint is damaged, training
             diverges, or the processes were given different data. An earlier fit stays usable.
+        TypeError
+            If X is no sequence of str, or encoder a pair of other things than a model and a tokenizer.
         """
         validate_estimator_params(self)
         _require_torch()
@@ -224,8 +226,7 @@ class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
         scores : ndarray of shape (n_samples, k), dtype float32
             In (0, 1], -inf where fewer than k labels were reached.
         """
-        parameters = {"beam_width": beam_width, "labels": labels}
-        # a ranker may have neither
+        parameters = {"beam_width": beam_width, "labels": labels}  # which a ranker may lack
         given = {name: value for name, value in parameters.items() if value is not None}
         return self._rank("predict_topk", X, k, **given)
 

@@ -206,7 +206,7 @@ class TextEncoder:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in state["files"].items():
                 path = Path(folder) / name
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             # models of a user's own class, and older states
             model_class = getattr(transformers, state.get("model_class", "AutoModel"), AutoModel)
@@ -231,9 +231,9 @@ def _read_model(model_class, name, **settings):
 def _n_positions(model):
     """Most tokens that a model takes, inf where nothing limits them."""
     for name, module in model.named_modules():
-        padding_index = getattr(module, "padding_idx", None)
-        if name.endswith("position_embeddings") and padding_index is not None:
-            return module.num_embeddings - padding_index - 1  # RoBERTa and kin count from behind it
+        is_table = name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
+        if is_table and module.padding_idx is not None:  # RoBERTa and kin count from behind it
+            return module.num_embeddings - module.padding_idx - 1
     n_positions = getattr(model.config, "max_position_embeddings", None)
     return n_positions if n_positions and n_positions > 0 else np.inf  # XLNet says -1
 
