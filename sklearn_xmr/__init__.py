@@ -1,7 +1,7 @@
 """Extreme multilabel ranking as scikit-learn estimators.
 
-Three steps, each replaceable: embed the labels, index them in a tree, then match and rank down that
-tree. Names load on first use, so importing the package costs little more than importing nothing.
+Four steps, each replaceable: embed the labels, index them in a tree, match and rank down that tree.
+Names load on first use, so importing the package costs little more than importing nothing.
 """
 
 from importlib import import_module

@@ -18,6 +18,7 @@ from sklearn_xmr.indexing import HierarchicalKMeans, OverlappingIndexer
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
+from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
 from sklearn_xmr.utils._targets import encode_targets
@@ -43,7 +44,7 @@ def _ranker_has(name):
     return check
 
 
-class BaseTextXMRClassifier(DocLinkMixin, ClassifierMixin, BaseEstimator):
+class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     """Vectorize, fine-tune an encoder down a tree, embed, rank on both.
 
     `XRTransformerClassifier` defines the parameters.

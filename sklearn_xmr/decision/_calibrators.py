@@ -4,9 +4,6 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-#: Scores of 1 - 2^-25 and more are 1 in float32.
-LARGEST_LOGIT = float(logit(1 - 2.0**-25))
-
 
 class PlattScaling:
     """P(y = 1 | s) = 1 / (1 + exp(-(slope s + offset))), by Newton's method with backtracking.
@@ -121,4 +118,4 @@ def score_to_logit(scores):
             f"from {scores.min():g} to {scores.max():g}."
         )
     tiny = np.finfo(np.float32).tiny
-    return np.minimum(logit(np.clip(scores, tiny, 1 - 2.0**-30)), LARGEST_LOGIT)
+    return logit(np.clip(scores, tiny, 1 - 2.0**-25))  # from there on scores are 1 in float32

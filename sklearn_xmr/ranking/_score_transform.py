@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from numbers import Real
 
-#: Codes of the kernels (matching/_beam_search_fast.pyx).
+#: Codes of the kernels (matching/_chunk_scores.h).
 IDENTITY, SIGMOID, HINGE = 0, 1, 2
 
 SCORE_TRANSFORMS = ("identity", "sigmoid", "l1_hinge", "l2_hinge", "l3_hinge", "l4_hinge")

@@ -29,6 +29,7 @@ from sklearn_xmr import (
     LabelTree,
     XMREnsembleClassifier,
     XRLinearClassifier,
+    XRTransformerClassifier,
 )
 from sklearn_xmr._base import FORMAT_VERSION
 
@@ -253,6 +254,12 @@ def test_wrappers_have_such_defaults_too(wrapper, default):
     old = wrapper(XRLinearClassifier(), n_candidates=7)
     del old.n_candidates
     assert pickle.loads(pickle.dumps(old)).n_candidates == default
+
+
+def test_text_classifiers_have_such_defaults_too():
+    old = XRTransformerClassifier("folder", batch_size=7)
+    del old.batch_size
+    assert pickle.loads(pickle.dumps(old)).batch_size == XRTransformerClassifier("folder").batch_size
 
 
 # ---------------------------------------------------------------------- damage
