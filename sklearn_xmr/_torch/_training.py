@@ -143,10 +143,11 @@ class LevelTraining:
         if self.best is not None:
             self.load_weights(self.best)
         # the loss of the last step says nothing of where it went
-        if not all(tensor.isfinite().all() for tensor in self.weights().values()):
+        embeddings = self.encoder.embed(self.tokens, self.rows[: settings.batch_size])
+        if not all(np.isfinite(array).all() for array in (embeddings, *self.head.arrays())):
             raise ValueError(
-                f"Fine-tuning diverged: weights are not finite after step {self.progress.step}; a smaller "
-                "learning_rate helps."
+                f"Fine-tuning diverged: embeddings are not finite after step {self.progress.step}; a "
+                "smaller learning_rate helps."
             )
 
     def _step(self, step, forward):
