@@ -774,13 +774,15 @@ def test_embeddings_and_indexers_refuse_such_columns(index):
             call()
 
 
-def test_stored_zeros_of_X_change_nothing(problem):
-    """Neither the norms of rows nor the number of nonzeros, which decides how weights are stored."""
-    X, Y = problem
-    dense = X.toarray()
-    every = (dense.ravel(), np.tile(np.arange(60), X.shape[0]), np.arange(X.shape[0] + 1) * 60)
-    stored = sp.csr_array(every, shape=X.shape)
-    model, other = (classifier(weight_dtype="auto").fit(data, Y) for data in (X, stored))
+def test_stored_zeros_of_X_change_nothing():
+    """The number of nonzeros decides how weights are stored: 12,000 are few, 120,000 would not be."""
+    rng = np.random.default_rng(1)
+    dense = np.where(rng.random((300, 400)) < 0.1, rng.random((300, 400)), 0).astype(np.float32)
+    Y = sp.csr_array((rng.random((300, 40)) < 0.1).astype(int))
+    X, stored = sp.csr_array(dense), sp.csr_array(np.ones_like(dense))
+    stored.data[:] = dense.ravel()
+    model, other = (XRLinearClassifier(random_state=0).fit(data, Y) for data in (X, stored))
+    assert [weights.value_dtype for weights in other.chunked_weights_] == ["float32"]
     np.testing.assert_array_equal(other.predict_topk(X)[1], model.predict_topk(X)[1])
     for a, b in zip(model.chunked_weights_, other.chunked_weights_, strict=True):
         np.testing.assert_array_equal(a.entries, b.entries)

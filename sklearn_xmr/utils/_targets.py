@@ -10,6 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_xmr.utils._sklearn_private import check_sample_weight
+from sklearn_xmr.utils._sparse_entries import contains_entries
 from sklearn_xmr.utils._validation import as_array, check_label_matrix
 
 
@@ -75,7 +76,7 @@ def share_of_hits(best, y, classes, form, sample_weight=None):
         Y = check_label_matrix(y, n_samples=best.size)
         if Y.shape[1] != classes.size:
             raise ValueError(f"y must have {classes.size} columns, got shape {Y.shape}.")
-        hits = Y[np.arange(best.size), np.maximum(best, 0)] * (best >= 0)
+        hits = contains_entries(Y, np.arange(best.size), best)
     else:
         y = column_or_1d(y, warn=True)
         if y.size != best.size:
