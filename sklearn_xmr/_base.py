@@ -26,7 +26,6 @@ from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._relevance import check_relevance, favour_tail, keep_norms, weigh_positives
 from sklearn_xmr.ranking._score_transform import resolve_score_transform
 from sklearn_xmr.utils._doc_link import DocLinkMixin
-from sklearn_xmr.utils._features import median_row_length
 from sklearn_xmr.utils._fit_progress import FitProgress
 from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
@@ -266,16 +265,6 @@ class BaseXMRClassifier(
             trainer.add(LevelProblem(tree.child_ptr[t - 1], positive, rows))
 
     def _train_levels(self, X, tree, positives, sample_weight, seed, progress):
-        length = median_row_length(X)
-        if length > 2 and self.weight_threshold * length > 1:
-            warnings.warn(
-                f"The median length of the rows of X is {length:.3g}. Weights below weight_threshold="
-                f"{self.weight_threshold:g} are dropped, though in such rows one may change a margin by "
-                "more than 1. Scale the rows to unit length (sklearn.preprocessing.normalize), or set "
-                "weight_threshold=0.",
-                UserWarning,
-                stacklevel=4,
-            )
         with progress.levels(tree.n_levels) as level_step:
             trainer = self._level_trainer(X, tree, sample_weight, seed, self.negative_cv, level_step)
             self._add_levels(trainer, positives, tree.n_levels)

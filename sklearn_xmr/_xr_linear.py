@@ -9,9 +9,14 @@ from sklearn_xmr._base import BaseXMRClassifier
 from sklearn_xmr.ranking._estimator_ranker import fit_estimator_rankers
 from sklearn_xmr.ranking._linear_ranker import LOSSES, fit_linear_rankers
 from sklearn_xmr.ranking._relevance import NORMS
+from sklearn_xmr.utils._features import mean_row_length
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
 from sklearn_xmr.utils._validation import MAX_INT32
+
+#: Weights shrink as rows grow, and `weight_threshold` with them from this mean length on: text features of
+#: unit length, with an embedding beside them or without, are below it.
+LONG_ROWS = 2.0
 
 
 class XRLinearClassifier(BaseXMRClassifier):
@@ -67,8 +72,9 @@ class XRLinearClassifier(BaseXMRClassifier):
         that of a new row does. None takes the beams of rankers that were trained on the row, which miss
         fewer of its labels than they do of a new row's. No more than one fold per row is made.
     weight_threshold : float, default=0.1
-        Weights of smaller absolute value are dropped after training. 0 keeps all. The default suits rows of
-        unit length; a `UserWarning` says where rows are much longer.
+        Weights of smaller absolute value are dropped after training. 0 keeps all. Where the mean Euclidean
+        length of the rows of X is above 2, the threshold is divided by half of that length: longer rows
+        have smaller weights.
     weight_dtype : {"auto", "int8", "int16", "float32"}, default="auto"
         How weights are stored. ``"int8"`` and ``"int16"`` round them to multiples of 1/127 and 1/32767 of
         the largest weight of their siblings, for half the model and two thirds of it. ``"auto"`` is
@@ -94,7 +100,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         node), where precision is free, it is 1e-11. Below 1e-4 the solver computes in float64.
     max_iter : int, default=200
         Largest number of passes over a cluster's rows. Where `tol` is ``"auto"``, tiny problems may take
-        up to 20,000.
+        up to 20,000, with log loss 2,000.
     random_state : int, RandomState instance or None, default=None
         Seeds the order in which the solver visits rows, and label embedding, indexer and ranker where
         their own ``random_state`` is None. Results do not depend on the number of threads.
@@ -277,16 +283,17 @@ class XRLinearClassifier(BaseXMRClassifier):
 
     def _fit_rankers(self, X, problems, sample_weight, *, seed):
         """Train independent levels; returns their weights, the passes and the unconverged nodes."""
+        threshold = self.weight_threshold / max(1.0, mean_row_length(X, sample_weight) / LONG_ROWS)
         if self.ranker is not None:
             weights = fit_estimator_rankers(
                 sp.csr_array(X), problems,
                 estimator=seeded_clone(self.ranker, seed), sample_weight=sample_weight,
-                weight_threshold=self.weight_threshold, weight_dtype=self.weight_dtype,
+                weight_threshold=threshold, weight_dtype=self.weight_dtype,
             )  # fmt: skip
             return weights, 1, 0
         return fit_linear_rankers(
             X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
             positive_weight=self.positive_weight, negative_weight=self.negative_weight, bias=self.bias,
-            tol=self.tol, max_iter=min(self.max_iter, MAX_INT32), weight_threshold=self.weight_threshold,
+            tol=self.tol, max_iter=min(self.max_iter, MAX_INT32), weight_threshold=threshold,
             weight_dtype=self.weight_dtype, seed=seed,
         )  # fmt: skip

@@ -1,7 +1,5 @@
 """XRLinearClassifier: targets, predictors, parameters that act, plug-ins, edge cases."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -978,16 +976,32 @@ def test_dense_rows_are_stored_as_equal_sparse_ones():
         assert {level.value_dtype for level in model.chunked_weights_} == {"float32"}
 
 
+def smallest_weight(model):
+    return min(np.abs(coef.data[coef.data != 0]).min() for coef in model.coefs_)
+
+
 @pytest.mark.parametrize("container", [sp.csr_array, sp.csr_array.toarray])
-def test_long_rows_are_warned_of(problem, container):
+@pytest.mark.parametrize("ranker", [None, LogisticRegression()])
+def test_weight_threshold_shrinks_as_rows_grow(problem, container, ranker):
     X, Y = problem
     X = Normalizer().fit_transform(X)
-    with pytest.warns(UserWarning, match=r"rows of X is 20\. .*weight_threshold=0\.1 are"):
-        classifier().fit(container(sp.csr_array(20 * X)), Y)
-    for length, threshold in ((9, 0.1), (20, 0), (20, 0.04)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            classifier(weight_threshold=threshold).fit(container(sp.csr_array(length * X)), Y)
+    for length, threshold in ((0.5, 0.1), (2, 0.1), (8, 0.025), (20, 0.01)):
+        model = classifier(ranker=ranker).fit(container(sp.csr_array(np.float32(length) * X)), Y)
+        assert threshold <= smallest_weight(model) * (1 + 1e-5) < 1.2 * threshold
+
+
+def test_scaled_long_rows_give_the_same_scores(problem):
+    """With C and bias to suit: by powers of two weights, and what is dropped, are the same to the bit."""
+    X, Y = problem
+    X = 2 * Normalizer().fit_transform(X)
+    once, more = (
+        classifier(weight_threshold=0.2, bias=scale, C=1 / scale**2).fit(scale * X, Y)
+        for scale in (1.0, 16.0)
+    )
+    assert smallest_weight(once) >= 0.2
+    ours, theirs = once.predict_topk(X), more.predict_topk(np.float32(16) * X)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    np.testing.assert_array_equal(ours[1], theirs[1])
 
 
 @pytest.mark.parametrize("cast", ["Int64", "boolean", "object"])

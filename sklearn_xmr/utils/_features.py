@@ -3,8 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
-from sklearn.utils.extmath import row_norms
 
+from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._validation import as_kernel_csr
 
 
@@ -15,9 +15,14 @@ def join_features(features, embeddings, embedding_weight):
     return dense if features is None else sp.csr_array(sp.hstack([features, dense], format="csr"))
 
 
-def median_row_length(X):
-    """Median Euclidean length of the rows of a matrix, of about a thousand of them if there are more."""
-    return float(np.median(row_norms(X[:: max(1, X.shape[0] // 1000)].astype(np.float64))))
+def mean_row_length(X, sample_weight):
+    """Mean Euclidean length of the rows of a matrix of float32; a row of weight n counts as n rows do."""
+    if isinstance(X, np.ndarray):
+        squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    else:
+        indptr, _, data = as_kernel_csr(X)
+        squares = squared_row_norms(indptr, data)
+    return float(np.average(np.sqrt(squares), weights=sample_weight))
 
 
 #: Fewer dense columns are not worth a path of their own.

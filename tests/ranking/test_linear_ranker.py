@@ -310,6 +310,13 @@ def test_auto_tolerance_forgives_what_lies_within_the_loose_one(monkeypatch):
     assert n_iter == 20 and forgiven == 0
 
 
+def test_tiny_problems_take_fewer_of_the_slow_passes(monkeypatch):
+    X, Y = random_problem(80, 30, 20)
+    monkeypatch.setattr("sklearn_xmr.ranking._linear_ranker.TINY_MAX_ITER", 70)
+    for loss, passes in (("squared_hinge", 70), ("log_loss", 7)):
+        assert fit(X, [flat_problem(80, Y)], loss=loss, tol="auto", max_iter=2)[1] == passes
+
+
 def test_nonzeros_beyond_int32_are_counted():
     """Their number decides how weights are stored; the index arrays of large problems are int32."""
     X, rows = sp.csr_array((2, 5), dtype=np.float32), sp.csr_array((2, 3))

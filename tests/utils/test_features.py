@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_xmr.utils import _features
-from sklearn_xmr.utils._features import FEWEST_DENSE, SHARE_DENSE, join_features
+from sklearn_xmr.utils._features import FEWEST_DENSE, SHARE_DENSE, join_features, mean_row_length
 from sklearn_xmr.utils._validation import as_kernel_csr
 
 
@@ -71,3 +71,15 @@ def test_arrays_become_csr(shape, dtype, order):
     np.testing.assert_array_equal(indptr, wanted.indptr)
     np.testing.assert_array_equal(indices, wanted.indices)
     np.testing.assert_array_equal(data, wanted.data.astype(np.float32))
+
+
+def test_rows_count_for_their_length_by_weight():
+    """A weight of n is n rows to the threshold, too."""
+    X = sp.csr_array(np.array([[1, 0], [0, 9], [1, 1]], dtype=np.float32))
+    weight = np.array([3, 1, 2])
+    repeated = X[np.repeat(np.arange(3), weight)]
+    mean = (3 * 1 + 9 + 2 * np.sqrt(2)) / 6
+    assert mean_row_length(X, weight) == pytest.approx(mean)
+    assert (
+        mean_row_length(repeated, None) == mean_row_length(repeated.toarray(), None) == pytest.approx(mean)
+    )
