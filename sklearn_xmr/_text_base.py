@@ -106,6 +106,7 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
                 encoder, tokens, features, Y, seed, log, processes
             )
         clock.end("fine_tuning")
+        encoder = encoder.rounded()
         embeddings = processes.embed(encoder, tokens)
         clock.end("encoding")
         ranker = processes.on_first(lambda: self._fit_ranker(features, embeddings, y, seed))

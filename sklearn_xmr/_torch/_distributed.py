@@ -142,6 +142,7 @@ class Processes:
 
     def embed(self, encoder, tokens):
         """Vectors of all texts as from ``encoder.embed``, each process encoding a part of them."""
+        encoder = encoder.rounded()
         if self.size == 1:
             return encoder.embed(tokens)
         mine = torch.from_numpy(encoder.embed(tokens, self.share(np.arange(tokens.n_texts))))

@@ -35,12 +35,21 @@ class TextEncoder:
     max_length : int
         Tokens of a text, special ones included; the rest is cut.
     precision : {"float32", "bfloat16"}
-        ``"bfloat16"`` computes under autocast; the weights stay in float32.
+        ``"bfloat16"`` computes under autocast.
     device : torch.device
+    is_rounded : bool, default=False
+        Whether the weights are in the precision, too, and not in float32, as training needs them.
     """
 
-    def __init__(self, model, tokenizer, *, pooling, max_length, precision, device):
+    def __init__(self, model, tokenizer, *, pooling, max_length, precision, device, is_rounded=False):
         self.model = model.to(device=device, dtype=torch.float32).eval()
+        self.is_rounded = is_rounded
+        if is_rounded:
+            for weights in self.model.parameters():
+                rounded = weights.data.to(getattr(torch, precision))
+                # vectors stay float32, as layer norms take no others beside it, but of rounded numbers:
+                # transformers reads all weights of a file in the type of the first
+                weights.data = rounded if weights.ndim > 1 else rounded.float()
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.max_length = max_length
@@ -118,6 +127,21 @@ class TextEncoder:
         return cls(
             model, tokenizer, pooling=pooling, max_length=max_length, precision=precision, device=device
         )
+
+    def rounded(self):
+        """A copy to embed with, half as large and faster, or the encoder itself if that is what it is."""
+        if self.is_rounded or self.precision == "float32":
+            return self
+        return TextEncoder(
+            copy.deepcopy(self.model),
+            self.tokenizer,
+            device=self.device,
+            is_rounded=True,
+            **self._settings(),
+        )
+
+    def _settings(self):
+        return {name: getattr(self, name) for name in ("pooling", "max_length", "precision")}
 
     @property
     def n_dims(self):
@@ -198,7 +222,7 @@ class TextEncoder:
                 for path in Path(folder).rglob("*")  # several chat templates are in a folder of their own
                 if path.is_file()
             }
-        settings = {name: getattr(self, name) for name in ("pooling", "max_length", "precision")}
+        settings = {**self._settings(), "is_rounded": self.is_rounded}
         name = type(self.model).__name__  # of T5EncoderModel, the configuration says T5Model
         return {"files": files, "model_class": name, "settings": settings, "device": str(self.device)}
 

@@ -119,16 +119,16 @@ class LevelTraining:
     def run(self, look):
         """Train to the end; `look(training)` is called every so many steps, and once at the end."""
         settings, model = self.settings, self.encoder.model
-        forward = torch.compile(model, dynamic=True) if settings.compile else model
         devices = [self.encoder.device] if self.encoder.device.type == "cuda" else []
         window, start = [], time.perf_counter() - self.progress.seconds
         form = training_form(
             self.encoder,
             dropout=settings.encoder_dropout,
             gradient_checkpointing=settings.gradient_checkpointing,
+            compile=settings.compile,
             longest=int(self.tokens.lengths.max()),
         )
-        with form, own_random_numbers(devices), torch.enable_grad():
+        with form as forward, own_random_numbers(devices), torch.enable_grad():
             while self.progress.step < self.n_steps and not self.progress.is_stuck(settings.patience):
                 window.append(self._step(self.progress.step, forward))
                 self.progress.step += 1

@@ -11,7 +11,7 @@ import transformers
 
 from sklearn_xmr._torch._encoder import TextEncoder
 from sklearn_xmr._torch._tokens import TokenStore, batches_by_length
-from sklearn_xmr._torch._training_form import training_form
+from sklearn_xmr._torch._training_form import rounded_forward, training_form
 
 TEXTS = ["ada beats bob", "ada", "cid beats dan beats eve beats fay beats gus", "", "xyz beats"]
 
@@ -131,6 +131,39 @@ def test_bfloat16_is_near_float32(pair):
     assert 0 < np.abs(found - expected).max() < 0.05
 
 
+def test_rounded_copy(pair):
+    """Weights of half the size, for good; what trains keeps its own."""
+    encoder = load(pair, precision="bfloat16")
+    for weights in encoder.model.parameters():
+        weights.data += 0.01 * torch.rand_like(weights)
+    before = encoder.arrays()
+    rounded = encoder.rounded()
+    assert rounded.rounded() is rounded and load(pair).rounded().model.dtype == torch.float32
+    kinds = {(weights.ndim, weights.dtype) for weights in rounded.model.parameters()}
+    assert kinds == {(1, torch.float32), (2, torch.bfloat16)}
+    tokens = encoder.tokenize(TEXTS)
+    found = rounded.embed(tokens)
+    assert found.dtype == np.float32
+    encoder.precision = "float32"
+    assert 0 < np.abs(found - encoder.embed(tokens)).max() < 0.05
+    for name, array in encoder.arrays().items():
+        np.testing.assert_array_equal(array, before[name])
+    stored = pickle.dumps(rounded)
+    again = pickle.loads(stored)
+    assert again.model.dtype == torch.bfloat16
+    np.testing.assert_array_equal(again.embed(tokens), found)
+    sizes = [len(part.__getstate__()["files"]["model.safetensors"]) for part in (rounded, encoder)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_encoders_of_older_pickles_are_not_rounded(pair):
+    state = load(pair, precision="bfloat16").__getstate__()
+    del state["settings"]["is_rounded"]
+    encoder = TextEncoder.__new__(TextEncoder)
+    encoder.__setstate__(state)
+    assert not encoder.is_rounded and encoder.model.dtype == torch.float32
+
+
 def test_folder_and_pair_agree(pair, folder):
     by_pair, by_folder = load(pair), load(folder)
     tokens = by_pair.tokenize(TEXTS)
@@ -145,7 +178,7 @@ ARCHITECTURES = {
     "DistilBertConfig": {"vocab_size": 18, "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
     "DebertaV2Config": {
         **SMALL, "intermediate_size": 64, "relative_attention": True, "position_buckets": 8,
-        "pos_att_type": ["p2c", "c2p"],
+        "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm",
     },
     "XLNetConfig": {"vocab_size": 18, "d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
     "ModernBertConfig": {**SMALL, "intermediate_size": 64, "pad_token_id": 0},
@@ -165,12 +198,88 @@ def test_architectures(pair, name):
     for i, text in enumerate(TEXTS):  # padding changes nothing
         alone = encoder.embed(encoder.tokenize([text]))[0]
         np.testing.assert_allclose(found[i], alone, atol=1e-4)
-    with training_form(encoder, dropout=0.0, gradient_checkpointing=False, longest=7):
+    with training_form(encoder, dropout=0.0, gradient_checkpointing=False, compile=False, longest=7):
         trained = [encoder.pooled(tokens, np.arange(5)) for _ in range(2)]
     trained[0].sum().backward()
     np.testing.assert_array_equal(trained[0].detach(), trained[1].detach())
     np.testing.assert_allclose(trained[0].detach(), found, atol=1e-5)
     np.testing.assert_allclose(pickle.loads(pickle.dumps(encoder)).embed(tokens), found, atol=1e-6)
+
+
+def gradients(encoder, forward):
+    encoder.model.zero_grad()
+    embeddings = encoder.pooled(encoder.tokenize(TEXTS), np.arange(5), forward)
+    (
+        embeddings * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(0))
+    ).sum().backward()
+    return {name: p.grad for name, p in encoder.model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_gradients_of_the_rounded_forward_pass(name, pair):
+    """They reach the float32 weights, and all that have one otherwise."""
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(getattr(transformers, name)(**ARCHITECTURES[name]))
+    encoder = load((model, pair[1]), precision="bfloat16")
+    exact = gradients(load((model, pair[1])), None)
+    found = gradients(encoder, rounded_forward(encoder.model))
+    assert set(found) == set(exact)
+    assert {gradient.dtype for gradient in found.values()} == {torch.float32}
+    errors = {n: ((found[n] - exact[n]).norm() / max(exact[n].norm(), 1)).item() for n in exact}
+    assert max(errors.values()) < 0.05
+    assert not any(module._forward_hooks for module in encoder.model.modules())
+
+
+def test_rounded_forward_pass_stays_in_bfloat16(pair):
+    encoder, seen = load(pair, precision="bfloat16"), {}
+    for name, module in encoder.model.named_modules():
+        if not isinstance(module, torch.nn.Embedding):  # which are rounded behind any hook of here
+            module.register_forward_hook(
+                lambda module, inputs, output, name=name: seen.update(
+                    {name: getattr(output, "dtype", None)}
+                )
+            )
+    inputs = dict(
+        zip(("input_ids", "attention_mask"), encoder.tokenize(TEXTS).pad(np.arange(2), 0), strict=True)
+    )
+    kinds = []
+    for forward in (encoder.model, rounded_forward(encoder.model)):
+        with torch.autocast("cpu", torch.bfloat16):
+            forward(**inputs)
+        kinds.append({dtype for dtype in seen.values() if dtype is not None})
+    assert kinds == [{torch.float32, torch.bfloat16}, {torch.bfloat16}]
+
+
+def test_frequent_tokens_have_exact_gradients(pair):
+    """bfloat16 would stop to grow at 256 equal terms."""
+    encoder = load(pair, precision="bfloat16")
+    ids = torch.full((40, 32), 6)
+
+    def gradient(forward):
+        encoder.model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            output = forward(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        (output.float() @ torch.linspace(-1, 1, 32)).sum().backward()
+        return encoder.model.embeddings.word_embeddings.weight.grad[6]
+
+    encoder.model.eval()
+    expected, found = gradient(encoder.model).clone(), gradient(rounded_forward(encoder.model))
+    assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize("switch", ["gradient_checkpointing", "compile"])
+def test_forward_pass_of_other_forms(pair, switch, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: compiled.append(model) or model)
+    encoder = load(pair, precision="bfloat16")
+    settings = {"dropout": 0.0, "longest": 7, "gradient_checkpointing": False, "compile": False}
+    with training_form(encoder, **{**settings, switch: True}) as forward:
+        assert forward is encoder.model
+    assert bool(compiled) == (switch == "compile")
+    with training_form(encoder, **settings) as forward:
+        assert forward is not encoder.model
+    with training_form(load(pair), **settings) as forward:
+        assert isinstance(forward, torch.nn.Module)
 
 
 def test_thin_texts():
@@ -197,7 +306,7 @@ def test_dropout_while_training_alone(pair, dropout):
     tokens = encoder.tokenize(TEXTS)
     before = {name: module.p for name, module in encoder.model.named_modules() if hasattr(module, "p")}
     assert set(before.values()) == {0.1}
-    with training_form(encoder, dropout=dropout, gradient_checkpointing=False, longest=7):
+    with training_form(encoder, dropout=dropout, gradient_checkpointing=False, compile=False, longest=7):
         assert encoder.model.training
         inside = {name: encoder.model.get_submodule(name).p for name in before}
         first, second = (encoder.pooled(tokens, np.arange(5)) for _ in range(2))
@@ -211,7 +320,7 @@ def test_form_is_left_when_training_fails(pair):
     encoder = load(pair, precision="bfloat16")
     with (
         pytest.raises(RuntimeError, match="diverged"),
-        training_form(encoder, dropout=0.0, gradient_checkpointing=False, longest=7),
+        training_form(encoder, dropout=0.0, gradient_checkpointing=False, compile=False, longest=7),
     ):
         raise RuntimeError("diverged")
     assert not encoder.model.training
@@ -225,7 +334,7 @@ def test_form_is_left_when_training_fails(pair):
 )
 def test_attention_that_trains_fastest(pair, precision, longest, expected):
     encoder = load(pair, precision=precision)
-    with training_form(encoder, dropout=0.0, gradient_checkpointing=False, longest=longest):
+    with training_form(encoder, dropout=0.0, gradient_checkpointing=False, compile=False, longest=longest):
         assert encoder.model.config._attn_implementation == expected
     assert encoder.model.config._attn_implementation == "sdpa"
 
