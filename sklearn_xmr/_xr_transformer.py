@@ -100,8 +100,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         it; a completed fit removes it. A UserWarning says where only files of fits with other parameters
         or data are there.
     precision : {"float32", "bfloat16"}, default="float32"
-        What the encoder computes in. ``"bfloat16"`` is more than twice as fast on processors with AVX-512
-        BF16 or AMX, and faster on GPUs. On other x86 processors it takes longer, three times as long on one
+        What the encoder computes in. ``"bfloat16"`` is about twice as fast on processors with AVX-512 BF16
+        or AMX, and faster on GPUs. On other x86 processors it takes longer, three times as long on one
         with AVX-512, and a UserWarning says so. Training keeps weights, scorers and losses in float32; the
         fitted encoder has its weights in the precision.
     device : str, default=None

@@ -72,7 +72,7 @@ def rounded_forward(model):
     """The forward pass of a model in bfloat16 throughout, whose gradients reach its float32 weights.
 
     Under autocast alone everything between the products stays in float32 and is cast for each of them,
-    which takes a fifth to a third of a training step. Vectors stay in float32, as layer norms take no
+    which takes a seventh of a training step. Vectors stay in float32, as layer norms take no
     others beside it, and so do tables of embeddings, as the gradient of a frequent token is a sum of many;
     what is read from them is rounded.
 
