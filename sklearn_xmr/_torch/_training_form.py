@@ -86,13 +86,14 @@ def rounded_forward(model):
     """
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     entries = {id(table.weight) for table in tables}
+    matrices = {
+        name: weight
+        for name, weight in model.named_parameters()
+        if weight.ndim > 1 and id(weight) not in entries
+    }
 
     def forward(**inputs):
-        weights = {
-            name: weight.to(torch.bfloat16)
-            for name, weight in model.named_parameters()
-            if weight.ndim > 1 and id(weight) not in entries
-        }
+        weights = {name: weight.to(torch.bfloat16) for name, weight in matrices.items()}
         hooks = [table.register_forward_hook(_round_output) for table in tables]
         try:
             return functional_call(model, weights, (), inputs)
