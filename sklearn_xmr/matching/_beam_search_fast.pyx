@@ -39,9 +39,7 @@ cdef extern from "_chunk_scores.h" nogil:
         const float* intercepts
         const int64_t* word_ptr
         const uint64_t* words
-        const int64_t* bucket_ptr
-        const uint8_t* bucket_shift
-        const uint32_t* buckets
+        const uint8_t* word_shift
         const int32_t* identifiers
         int64_t max_fan_out
         int64_t n_children
@@ -51,6 +49,7 @@ cdef extern from "_chunk_scores.h" nogil:
         xmr_transformer transform
         xmr_gatherer gather
         xmr_bounder bound
+    void xmr_prefetch_chunk(const xmr_chunks*, int64_t, const int32_t*, int64_t)
     void xmr_choose_functions(xmr_chunks* level, int variant, int value_size, int slot_size)
     float xmr_log_sigmoid(float)
     int XMR_IDENTITY
@@ -88,9 +87,7 @@ cdef class LevelKernel:
         c.intercepts = <const float*> address(weights.intercepts)
         c.word_ptr = <const int64_t*> address(weights.word_ptr)
         c.words = <const uint64_t*> address(weights.words)
-        c.bucket_ptr = <const int64_t*> address(weights.bucket_ptr)
-        c.bucket_shift = <const uint8_t*> address(weights.bucket_shift)
-        c.buckets = <const uint32_t*> address(weights.buckets)
+        c.word_shift = <const uint8_t*> address(weights.word_shift)
         c.identifiers = NULL if identifiers is None else <const int32_t*> address(identifiers)
         c.n_children = weights.intercepts.size
         c.max_fan_out = 0
@@ -146,6 +143,8 @@ cdef int64_t search_row(
             node = <int32_t> key_identifier(beam[i])
             first = level.child_ptr[node]
             last = level.child_ptr[node + 1]
+            if i + 1 < n_beam:
+                xmr_prefetch_chunk(level, key_identifier(beam[i + 1]), indices, n)
             level.add(level, node, indices, data, n, margins)
             level.transform(level, path, margins, last - first)
             if masks != NULL:

@@ -33,11 +33,9 @@ typedef struct xmr_chunks {
     const uint8_t *entries;
     const float *scales;
     const float *intercepts;
-    const int64_t *word_ptr; /* a chunk without words is looked up through its buckets */
+    const int64_t *word_ptr;
     const uint64_t *words;
-    const int64_t *bucket_ptr;
-    const uint8_t *bucket_shift;
-    const uint32_t *buckets;
+    const uint8_t *word_shift; /* a word stands for 1 << shift features */
     const int32_t *identifiers; /* label of each child, NULL: its own number */
     int64_t max_fan_out;
     int64_t n_children;
@@ -49,8 +47,13 @@ typedef struct xmr_chunks {
     xmr_bounder bound;
 } xmr_chunks;
 
+/* Words of this shift are bitmaps of their features; the bits of others stand for several features each. */
+#define XMR_BITMAP_SHIFT 5
+
 /* Query features looked up together, so that their weights are on the way while others are added. */
 #define XMR_BATCH 64
+/* Bytes of a cache line. */
+#define XMR_LINE 64
 
 /* Rows are packed: nothing in them is aligned. */
 typedef uint8_t xmr_u8;
@@ -79,13 +82,10 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
         const float scale = level->scales[chunk];                                                   \
         const int64_t fan_out = level->child_ptr[chunk + 1] - first;                                \
         const uint64_t *words = level->words + level->word_ptr[chunk];                              \
-        const int has_words = level->word_ptr[chunk + 1] > level->word_ptr[chunk];                  \
-        const uint32_t *buckets = level->buckets + level->bucket_ptr[chunk];                        \
-        const int shift = level->bucket_shift[chunk];                                               \
+        const int shift = level->word_shift[chunk];                                                 \
         /* two sums a child, for a child's additions would wait for each other */                   \
         float *odd = margins + fan_out;                                                             \
-        const uint32_t *walked = NULL;                                                              \
-        uint32_t place = 0;                                                                         \
+        uint32_t place = 0, walked = UINT32_MAX;                                                    \
         int32_t last = 0;                                                                           \
         memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));                \
         memset(odd, 0, (size_t)fan_out * sizeof(float));                                            \
@@ -94,7 +94,7 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
             uint32_t rows[XMR_BATCH], ends[XMR_BATCH];                                              \
             float xs[XMR_BATCH];                                                                    \
             int n_hits = 0;                                                                         \
-            if (has_words) {                                                                        \
+            if (shift == XMR_BITMAP_SHIFT) {                                                        \
                 for (int64_t j = start; j < end; j++) { /* no branch: hits are hard to foretell */  \
                     uint64_t word = words[indices[j] >> 5];                                         \
                     int bit = indices[j] & 31;                                                      \
@@ -112,22 +112,31 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
                     __builtin_prefetch(entries + rows[h]);                                          \
                 }                                                                                   \
             } else {                                                                                \
-                for (int64_t j = start; j < end; j++)                                               \
-                    __builtin_prefetch(entries + buckets[indices[j] >> shift]);                     \
-                for (int64_t j = start; j < end; j++) {                                             \
-                    const uint32_t *bucket = buckets + (indices[j] >> shift);                       \
-                    const uint16_t low = (uint16_t)indices[j];                                      \
-                    /* features of one crowded bucket, such as a dense block, take one walk together */\
-                    place = bucket == walked && indices[j] >= last ? place : bucket[0];             \
-                    walked = bucket;                                                                \
-                    last = indices[j];                                                              \
-                    while (place < bucket[1] && *(const xmr_u16 *)(entries + place) < low)          \
-                        place += 2 + (uint32_t)sizeof(START) + *(const START *)(entries + place + 2);\
-                    if (place >= bucket[1] || *(const xmr_u16 *)(entries + place) != low) continue; \
-                    rows[n_hits] = place + 2 + (uint32_t)sizeof(START);                             \
-                    ends[n_hits] = rows[n_hits] + *(const START *)(entries + place + 2);            \
-                    xs[n_hits++] = data[j] * scale;                                                 \
+                int32_t asked[XMR_BATCH];                                                           \
+                int n_found = 0;                                                                    \
+                for (int64_t j = start; j < end; j++) { /* no branch here, either */                \
+                    const uint64_t *word = words + (indices[j] >> shift);                           \
+                    rows[n_hits] = (uint32_t)(word[0] >> 32);                                       \
+                    ends[n_hits] = (uint32_t)(word[1] >> 32);                                       \
+                    xs[n_hits] = data[j] * scale;                                                   \
+                    asked[n_hits] = indices[j];                                                     \
+                    n_hits += (int)(word[0] >> (indices[j] >> (shift - XMR_BITMAP_SHIFT) & 31) & 1);\
                 }                                                                                   \
+                for (int h = 0; h < n_hits; h++) __builtin_prefetch(entries + rows[h]);             \
+                for (int h = 0; h < n_hits; h++) {                                                  \
+                    const uint16_t low = (uint16_t)asked[h];                                        \
+                    /* features of one crowded word, such as a dense block, take one walk together */\
+                    place = rows[h] == walked && asked[h] >= last ? place : rows[h];                \
+                    walked = rows[h];                                                               \
+                    last = asked[h];                                                                \
+                    while (place < ends[h] && *(const xmr_u16 *)(entries + place) < low)            \
+                        place += 2 + (uint32_t)sizeof(START) + *(const START *)(entries + place + 2);\
+                    if (place >= ends[h] || *(const xmr_u16 *)(entries + place) != low) continue;   \
+                    rows[n_found] = place + 2 + (uint32_t)sizeof(START);                            \
+                    ends[n_found] = rows[n_found] + *(const START *)(entries + place + 2);          \
+                    xs[n_found++] = xs[h];                                                          \
+                }                                                                                   \
+                n_hits = n_found;                                                                   \
             }                                                                                       \
             for (int h = 0; h < n_hits; h++) {                                                      \
                 float *restrict sums = h & 1 ? odd : margins;                                       \
@@ -136,6 +145,15 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
         }                                                                                           \
         for (int64_t i = 0; i < fan_out; i++) margins[i] += odd[i];                                 \
     }
+
+/* Ask for what a product with this chunk will read first: the intercepts, and the words of the query's features. */
+static inline void xmr_prefetch_chunk(const xmr_chunks *level, int64_t chunk, const int32_t *indices, int64_t n) {
+    const uint64_t *words = level->words + level->word_ptr[chunk];
+    const int shift = level->word_shift[chunk];
+    for (int64_t i = level->child_ptr[chunk]; i < level->child_ptr[chunk + 1]; i += XMR_LINE / sizeof(float))
+        __builtin_prefetch(level->intercepts + i);
+    for (int64_t j = 0; j < n && j < XMR_BATCH; j++) __builtin_prefetch(words + (indices[j] >> shift));
+}
 
 /* Score transforms, see ranking/_score_transform.py. */
 enum { XMR_IDENTITY = 0, XMR_SIGMOID = 1, XMR_HINGE_POWER = 2 };

@@ -7,12 +7,12 @@ import scipy.sparse as sp
 
 from sklearn_xmr.ranking._chunked_weights_fast import arrange_level, list_rows
 
-#: Features of one word of a bitmap.
-FEATURES_PER_WORD = 32
+#: log2 of how many features a word may stand for: those of a bitmap first.
+WORD_SHIFTS = range(5, 17)
 #: What a pickle holds.
 STATE = {
-    "child_ptr", "entry_ptr", "entries", "word_ptr", "words", "bucket_ptr", "bucket_shift", "buckets",
-    "scales", "intercepts", "n_features", "value_dtype",
+    "child_ptr", "entry_ptr", "entries", "word_ptr", "words", "word_shift", "scales", "intercepts",
+    "n_features", "value_dtype",
 }  # fmt: skip
 #: Dtypes that weights are stored in.
 VALUE_DTYPES = ("int8", "int16", "float32")
@@ -29,15 +29,16 @@ class ChunkedWeights:
     siblings. A row that would take at least half the room of a vector with a weight of every sibling is
     stored as that vector, to which it can be told by its size: it is added several times as fast.
 
-    A feature is found in one of two ways, and what is read next lies beside its weights.
+    A feature is looked up in the 64-bit word ``feature >> shift`` of its chunk. The high half says at which
+    byte of the chunk the rows of the word's features begin. The low half has 32 bits for these features;
+    one that is not set spares a look at the rows. What is read next lies beside the weights.
 
-    A chunk with at least as many rows as words has a bitmap over all features. The low half of a 64-bit
-    word has the bits of 32 features, the high half says at which byte of the chunk their part begins: with
-    the start of each row and the end of the last one, counted from there. The rows follow.
+    Where the chunk has a row for one feature in 32 or more, shift is 5 and the words are a bitmap. A word's
+    part begins with the start of each row and the end of the last one, counted from there. The rows follow.
 
-    A chunk with fewer rows has buckets: bucket ``feature >> shift`` starts at that byte of the chunk and
-    ends where the next one starts. Before each row come the low 16 bits of its feature, by which a bucket
-    is sorted, and its size.
+    Where it has fewer, a word stands for as many features as have two to four rows on average, and a bit
+    for a 32nd of them. Before each row come the low 16 bits of its feature, by which a word's rows are
+    sorted, and its size. They end where those of the next word begin.
 
     Starts and sizes take 2 bytes if slots take 1, else 4.
 
@@ -50,13 +51,10 @@ class ChunkedWeights:
     entries : ndarray of shape (n_bytes,), dtype uint8
         Rows: values of `value_dtype`, followed by slots of `slot_dtype` unless all siblings have one.
     word_ptr : ndarray of shape (n_parents + 1,), dtype int64
-        Words of each chunk, none if its rows lie in buckets.
+        Words of each chunk, with one behind the last that tells where its rows end.
     words : ndarray of shape (n_words,), dtype uint64
-    bucket_ptr : ndarray of shape (n_parents + 1,), dtype int64
-        Buckets of each chunk, with the end of the last one; none if it has a bitmap.
-    buckets : ndarray of shape (n_buckets,), dtype uint32
-    bucket_shift : ndarray of shape (n_parents,), dtype uint8
-        At most 16.
+    word_shift : ndarray of shape (n_parents,), dtype uint8
+        Between 5 and 16.
     scales : ndarray of shape (n_parents,), dtype float32
         A weight is its stored value times its chunk's scale, which is infinite if a weight is not finite.
     intercepts : ndarray of shape (n_children,), dtype float32
@@ -67,16 +65,14 @@ class ChunkedWeights:
         ``"int8"`` are multiples of 1/127 of the chunk's largest weight, ``"int16"`` of 1/32767.
     """
 
-    def __init__(self, child_ptr, *, entry_ptr, entries, word_ptr, words, bucket_ptr, buckets, bucket_shift,
-                 scales, intercepts, n_features, value_dtype):  # fmt: skip
+    def __init__(self, child_ptr, *, entry_ptr, entries, word_ptr, words, word_shift, scales, intercepts,
+                 n_features, value_dtype):  # fmt: skip
         self.child_ptr = child_ptr
         self.entry_ptr = entry_ptr
         self.entries = entries
         self.word_ptr = word_ptr
         self.words = words
-        self.bucket_ptr = bucket_ptr
-        self.buckets = buckets
-        self.bucket_shift = bucket_shift
+        self.word_shift = word_shift
         self.scales = scales
         self.intercepts = intercepts
         self.n_features = n_features
@@ -179,8 +175,8 @@ class ChunkedWeights:
             Bytes in `entries`.
         """
         return list_rows(
-            self.entry_ptr, self.entries, self.word_ptr, self.words, self.bucket_ptr, self.bucket_shift,
-            self.buckets, self.slot_dtype.itemsize, first, last,
+            self.entry_ptr, self.entries, self.word_ptr, self.words, self.word_shift,
+            self.slot_dtype.itemsize, first, last,
         )  # fmt: skip
 
     def _read(self, first, last):
@@ -225,7 +221,6 @@ class ChunkedWeights:
             "child_ptr": self.intercepts.size,
             "entry_ptr": self.entries.size,
             "word_ptr": self.words.size,
-            "bucket_ptr": self.buckets.size,
         }
         for name, size in sizes.items():
             ptr = getattr(self, name)
@@ -243,8 +238,7 @@ class ChunkedWeights:
             )
         wanted = {name: (np.int64, None) for name in sizes} | {
             "words": (np.uint64, None),
-            "buckets": (np.uint32, None),
-            "bucket_shift": (np.uint8, n_parents),
+            "word_shift": (np.uint8, n_parents),
             "entries": (np.uint8, None),
             "scales": (np.float32, n_parents),
             "intercepts": (np.float32, None),
@@ -257,14 +251,13 @@ class ChunkedWeights:
                     f"These weights are damaged: {name} must be a {np.dtype(dtype)} array of shape "
                     f"{shape}, got {array.dtype} of shape {array.shape}."
                 )
-        n_words = -(-self.n_features // FEATURES_PER_WORD)
-        n_buckets = ((self.n_features - 1) >> self.bucket_shift.astype(np.int64)) + 2
-        has_words = np.diff(self.word_ptr) > 0
-        for name, number in {"word": n_words * has_words, "bucket": n_buckets * ~has_words}.items():
-            if np.any(np.diff(getattr(self, f"{name}_ptr")) != number):
-                raise ValueError(
-                    f"These weights are damaged: {name}_ptr does not fit {self.n_features} features."
-                )
+        shifts = self.word_shift.astype(np.int64)
+        if not np.isin(shifts, WORD_SHIFTS).all():
+            raise ValueError(
+                f"These weights are damaged: word_shift must be from {WORD_SHIFTS[0]} to {WORD_SHIFTS[-1]}."
+            )
+        if np.any(np.diff(self.word_ptr) != ((self.n_features - 1) >> shifts) + 2):
+            raise ValueError(f"These weights are damaged: word_ptr does not fit {self.n_features} features.")
 
     def __setstate__(self, state):
         if state.keys() != STATE:

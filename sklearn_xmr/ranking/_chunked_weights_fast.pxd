@@ -22,11 +22,9 @@ cdef struct Chunk:
     int32_t* features   # of the rows, until they are arranged
     uint32_t* row_ptr   # likewise
     uint8_t* entries
-    int64_t n_words     # of the bitmap, 0 if the rows lie in buckets
+    int64_t n_words     # with one behind the last, that tells where the rows end
     uint64_t* words
-    int64_t n_buckets   # with the end of the last one
-    uint32_t* buckets
-    int shift
+    int shift           # log2 of the features of a word
 
 
 cdef void free_block(Block* block) noexcept nogil

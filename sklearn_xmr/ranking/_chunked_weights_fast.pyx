@@ -12,11 +12,11 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 
-# Features of a word of a bitmap; the other half of the word is an address.
-cdef int WORD_FEATURES = 32
-# Aim for this many rows in a bucket.
-cdef int ROWS_PER_BUCKET = 2
-# A row in a bucket tells the lower bits of its feature, of which the bucket fixes the others.
+# log2 of the bits of a word; the other half of the word is an address.
+cdef int BITMAP_SHIFT = 5
+# Where a bit stands for several features, at most this many rows should have a word.
+cdef int ROWS_PER_WORD = 4
+# Such a row tells the lower bits of its feature, of which the word fixes the others.
 cdef int MOST_SHIFT = 16
 
 
@@ -44,17 +44,22 @@ cdef inline void write_start(uint8_t* place, int64_t start, int size) noexcept n
         memcpy(place, &wide, 4)
 
 
+cdef inline uint64_t word_bit(int32_t feature, int shift) noexcept nogil:
+    """The bit of a feature in its word, which has 32 for all its features."""
+    return <uint64_t> 1 << (feature >> (shift - BITMAP_SHIFT) & 31)
+
+
 cdef int arrange_rows(Chunk* chunk, int64_t n_features) noexcept nogil:
-    """Put the rows behind a bitmap or into buckets; see `ChunkedWeights`.
+    """Put the rows where their words say; see `ChunkedWeights`.
 
     Returns 0, -1 without memory, or -2 if the chunk is larger than addresses in it can tell.
     """
     cdef uint8_t* rows = chunk.entries
-    cdef int64_t n_words = (n_features + WORD_FEATURES - 1) // WORD_FEATURES, width, room, row
+    cdef int64_t width = ROWS_PER_WORD * n_features // max(chunk.n_rows, 1), room, row
     cdef int size = start_size(chunk.slot_size)
     room = chunk.n_bytes + (2 + size) * chunk.n_rows
     for row in range(chunk.n_rows):  # the end of a word's last row; there are no more words than rows
-        if row == 0 or chunk.features[row] // WORD_FEATURES != chunk.features[row - 1] // WORD_FEATURES:
+        if row == 0 or chunk.features[row] >> BITMAP_SHIFT != chunk.features[row - 1] >> BITMAP_SHIFT:
             room += size
     if room >> 32:
         return -2
@@ -62,35 +67,32 @@ cdef int arrange_rows(Chunk* chunk, int64_t n_features) noexcept nogil:
     if chunk.entries == NULL:
         chunk.entries = rows
         return -1
-    if chunk.n_rows >= n_words:
-        chunk.n_words = n_words
-        chunk.words = <uint64_t*> malloc(n_words * sizeof(uint64_t))
-        if chunk.words != NULL:
-            arrange_words(chunk, rows, size)
-    else:
-        width = n_features * ROWS_PER_BUCKET // max(chunk.n_rows, 1)
-        chunk.shift = 0
+    chunk.shift = BITMAP_SHIFT
+    if chunk.n_rows << BITMAP_SHIFT < n_features:
+        chunk.shift += 1
         while chunk.shift < MOST_SHIFT and width >> (chunk.shift + 1):
             chunk.shift += 1
-        chunk.n_buckets = ((n_features - 1) >> chunk.shift) + 2
-        chunk.buckets = <uint32_t*> malloc(chunk.n_buckets * sizeof(uint32_t))
-        if chunk.buckets != NULL:
-            arrange_buckets(chunk, rows, size)
+    chunk.n_words = ((n_features - 1) >> chunk.shift) + 2
+    chunk.words = <uint64_t*> malloc(chunk.n_words * sizeof(uint64_t))
+    if chunk.words != NULL and chunk.shift == BITMAP_SHIFT:
+        arrange_bitmap(chunk, rows, size)
+    elif chunk.words != NULL:
+        arrange_list(chunk, rows, size)
     free(rows)
     free(chunk.features)
     free(chunk.row_ptr)
     chunk.features, chunk.row_ptr = NULL, NULL
-    return -1 if chunk.words == NULL and chunk.buckets == NULL else 0
+    return -1 if chunk.words == NULL else 0
 
 
-cdef void arrange_words(Chunk* chunk, const uint8_t* rows, int size) noexcept nogil:
+cdef void arrange_bitmap(Chunk* chunk, const uint8_t* rows, int size) noexcept nogil:
     cdef int64_t row = 0, first, w, i, header
     cdef uint8_t* end = chunk.entries
     for w in range(chunk.n_words):
         chunk.words[w] = <uint64_t> (end - chunk.entries) << 32
         first = row
-        while row < chunk.n_rows and chunk.features[row] // WORD_FEATURES == w:
-            chunk.words[w] |= <uint64_t> 1 << (chunk.features[row] % WORD_FEATURES)
+        while row < chunk.n_rows and chunk.features[row] >> BITMAP_SHIFT == w:
+            chunk.words[w] |= word_bit(chunk.features[row], BITMAP_SHIFT)
             row += 1
         if row == first:
             continue
@@ -103,13 +105,14 @@ cdef void arrange_words(Chunk* chunk, const uint8_t* rows, int size) noexcept no
     chunk.n_bytes = end - chunk.entries
 
 
-cdef void arrange_buckets(Chunk* chunk, const uint8_t* rows, int size) noexcept nogil:
-    cdef int64_t row = 0, b, n_bytes
+cdef void arrange_list(Chunk* chunk, const uint8_t* rows, int size) noexcept nogil:
+    cdef int64_t row = 0, w, n_bytes
     cdef uint16_t low
     cdef uint8_t* end = chunk.entries
-    for b in range(chunk.n_buckets):
-        chunk.buckets[b] = <uint32_t> (end - chunk.entries)
-        while row < chunk.n_rows and chunk.features[row] >> chunk.shift == b:
+    for w in range(chunk.n_words):
+        chunk.words[w] = <uint64_t> (end - chunk.entries) << 32
+        while row < chunk.n_rows and chunk.features[row] >> chunk.shift == w:
+            chunk.words[w] |= word_bit(chunk.features[row], chunk.shift)
             low = <uint16_t> chunk.features[row]
             n_bytes = chunk.row_ptr[row + 1] - chunk.row_ptr[row]
             memcpy(end, &low, 2)
@@ -181,8 +184,7 @@ def arrange_level(
 
 def list_rows(
     const int64_t[::1] entry_ptr, const uint8_t[::1] entries, const int64_t[::1] word_ptr,
-    const uint64_t[::1] words, const int64_t[::1] bucket_ptr, const uint8_t[::1] bucket_shift,
-    const uint32_t[::1] buckets, int slot_size, int64_t first, int64_t last,
+    const uint64_t[::1] words, const uint8_t[::1] word_shift, int slot_size, int64_t first, int64_t last,
 ):
     """Rows of the chunks from `first` to `last`, as they lie.
 
@@ -194,7 +196,7 @@ def list_rows(
     start, end : ndarray of shape (n_rows,), dtype int64
         Bytes of each row's values and slots in `entries`.
     """
-    cdef int64_t c, w, b, place, n_rows, header
+    cdef int64_t c, w, place, n_rows, header
     cdef int bit, pass_number, size = start_size(slot_size)
     cdef int32_t[::1] chunk = np.empty(0, dtype=np.int32), feature = chunk
     cdef int64_t[::1] start = np.empty(0, dtype=np.int64), end = start
@@ -202,28 +204,26 @@ def list_rows(
     for pass_number in range(2):  # counts, then lists
         n_rows = 0
         for c in range(first, last):
-            for w in range(word_ptr[c], word_ptr[c + 1]):
+            for w in range(word_ptr[c], word_ptr[c + 1] - 1):
                 place = entry_ptr[c] + <int64_t> (words[w] >> 32)
                 header = place
-                for bit in range(WORD_FEATURES):
+                for bit in range(32 if word_shift[c] == BITMAP_SHIFT else 0):
                     if not words[w] >> bit & 1:
                         continue
                     if pass_number:
                         chunk[n_rows] = <int32_t> c
-                        feature[n_rows] = <int32_t> (WORD_FEATURES * (w - word_ptr[c]) + bit)
+                        feature[n_rows] = <int32_t> (((w - word_ptr[c]) << BITMAP_SHIFT) + bit)
                         start[n_rows] = place + read_start(&entries[header], size)
                         end[n_rows] = place + read_start(&entries[header + size], size)
                     header += size
                     n_rows += 1
-            for b in range(bucket_ptr[c], bucket_ptr[c + 1] - 1):
-                place = entry_ptr[c] + buckets[b]
-                while place < entry_ptr[c] + buckets[b + 1]:
+                while word_shift[c] > BITMAP_SHIFT and place < entry_ptr[c] + <int64_t> (words[w + 1] >> 32):
                     header = read_start(&entries[place + 2], size)
                     if pass_number:
                         memcpy(&low, &entries[place], 2)
                         chunk[n_rows] = <int32_t> c
                         feature[n_rows] = <int32_t> (
-                            ((b - bucket_ptr[c]) << bucket_shift[c] >> MOST_SHIFT << MOST_SHIFT) + low)
+                            ((w - word_ptr[c]) << word_shift[c] >> MOST_SHIFT << MOST_SHIFT) + low)
                         start[n_rows] = place + 2 + size
                         end[n_rows] = place + 2 + size + header
                     place += 2 + size + header
@@ -362,8 +362,7 @@ cdef void free_chunk(Chunk* chunk) noexcept nogil:
     free(chunk.row_ptr)
     free(chunk.entries)
     free(chunk.words)
-    free(chunk.buckets)
-    chunk.features, chunk.row_ptr, chunk.entries, chunk.words, chunk.buckets = NULL, NULL, NULL, NULL, NULL
+    chunk.features, chunk.row_ptr, chunk.entries, chunk.words = NULL, NULL, NULL, NULL
 
 
 cdef int allocate_rows(Chunk* chunk) noexcept nogil:
@@ -402,17 +401,15 @@ cdef int build_chunk(Block* blocks, int64_t n_blocks, int64_t n_features, Chunk*
 cdef join_chunks(Chunk* chunks, int64_t n_chunks, int64_t n_features):
     """The arrays of a level's chunks, which are freed, by their names in `ChunkedWeights`."""
     cdef int64_t k
-    cdef int64_t[:, ::1] ptr = np.zeros((3, n_chunks + 1), dtype=np.int64)
+    cdef int64_t[:, ::1] ptr = np.zeros((2, n_chunks + 1), dtype=np.int64)
     for k in range(n_chunks):
         if chunks[k].entries == NULL and build_chunk(NULL, 0, n_features, chunks + k):  # without children
             raise MemoryError
         ptr[0, k + 1] = ptr[0, k] + chunks[k].n_bytes
         ptr[1, k + 1] = ptr[1, k] + chunks[k].n_words
-        ptr[2, k + 1] = ptr[2, k] + chunks[k].n_buckets
     # one element more than needed, so that the address of the first one always exists
     cdef uint8_t[::1] entries = np.empty(ptr[0, n_chunks] + 1, dtype=np.uint8)
     cdef uint64_t[::1] words = np.empty(ptr[1, n_chunks] + 1, dtype=np.uint64)
-    cdef uint32_t[::1] buckets = np.empty(ptr[2, n_chunks] + 1, dtype=np.uint32)
     cdef uint8_t[::1] shifts = np.zeros(n_chunks, dtype=np.uint8)
     cdef float[::1] scales = np.empty(n_chunks, dtype=np.float32)
     for k in range(n_chunks):
@@ -420,12 +417,10 @@ cdef join_chunks(Chunk* chunks, int64_t n_chunks, int64_t n_features):
         shifts[k] = <uint8_t> chunks[k].shift
         memcpy(&entries[ptr[0, k]], chunks[k].entries, chunks[k].n_bytes)
         memcpy(&words[ptr[1, k]], chunks[k].words, chunks[k].n_words * sizeof(uint64_t))
-        memcpy(&buckets[ptr[2, k]], chunks[k].buckets, chunks[k].n_buckets * sizeof(uint32_t))
         free_chunk(chunks + k)
-    entry_ptr, word_ptr, bucket_ptr = (np.array(ptr[i]) for i in range(3))
+    entry_ptr, word_ptr = (np.array(ptr[i]) for i in range(2))
     return {
         "entry_ptr": entry_ptr, "entries": np.asarray(entries)[:entry_ptr[n_chunks]],
         "word_ptr": word_ptr, "words": np.asarray(words)[:word_ptr[n_chunks]],
-        "bucket_ptr": bucket_ptr, "buckets": np.asarray(buckets)[:bucket_ptr[n_chunks]],
-        "bucket_shift": np.asarray(shifts), "scales": np.asarray(scales),
+        "word_shift": np.asarray(shifts), "scales": np.asarray(scales),
     }

@@ -319,20 +319,18 @@ def falling(name):
 
 
 DAMAGES = {
-    **{f"{name} out of range": (out_of_range(name), name) for name in ("entry_ptr", "bucket_ptr")},
+    **{f"{name} out of range": (out_of_range(name), name) for name in ("entry_ptr", "word_ptr")},
     **{f"{name} falls": (falling(name), name) for name in ("child_ptr", "entry_ptr")},
     "entries cut": (damaged(lambda level: {"entries": level.entries[:-1]}), "entry_ptr"),
     "entries missing": (lambda state: delattr(state["chunked_weights_"][-1], "entries"), "entries missing"),
-    "unknown array": (damaged(lambda level: {"row_ptr": level.buckets}), "row_ptr missing or unknown"),
+    "unknown array": (damaged(lambda level: {"row_ptr": level.words}), "row_ptr missing or unknown"),
     "intercepts cut": (damaged(lambda level: {"intercepts": level.intercepts[:-1]}), "child_ptr"),
     "scales cut": (damaged(lambda level: {"scales": level.scales[:0]}), "scales"),
     "float64 values": (damaged(lambda level: {"value_dtype": "float64"}), "value_dtype"),
     "signed entries": (damaged(lambda level: {"entries": level.entries.astype(np.int8)}), "entries"),
-    "buckets too wide": (
-        damaged(lambda level: {"bucket_shift": level.bucket_shift + 1}),
-        "bucket_ptr .* features",
-    ),
-    "int32 buckets": (damaged(lambda level: {"buckets": level.buckets.astype(np.int32)}), "buckets"),
+    "words too wide": (damaged(lambda level: {"word_shift": level.word_shift + 1}), "word_ptr .* features"),
+    "no such width": (damaged(lambda level: {"word_shift": level.word_shift * 0 + 4}), "from 5 to 16"),
+    "int64 words": (damaged(lambda level: {"words": level.words.astype(np.int64)}), "words"),
     "a level is missing": (lambda state: state["chunked_weights_"].pop(), "do not belong together"),
     "levels change places": (lambda state: state["chunked_weights_"].reverse(), "do not belong together"),
     "classes are missing": (
@@ -349,7 +347,7 @@ def listed():
     """A model of many rare features: its chunks list them, where those of `model` have bitmaps."""
     X, Y = random_problem(300, 100_000, 40, density=0.0001, random_state=1)
     fitted = XRLinearClassifier(indexer=HierarchicalKMeans(4, 5), random_state=0).fit(X, Y)
-    assert fitted.chunked_weights_[-1].buckets.size and not fitted.chunked_weights_[-1].words.size
+    assert fitted.chunked_weights_[-1].word_shift.min() > 5
     return fitted
 
 

@@ -41,14 +41,23 @@ def test_round_trip_and_layout(n_features, fan_outs, density, seed):
         features = row_features[mine].tolist()
         assert features == sorted(set(features))
         places = dict(zip(features, zip(starts[mine], ends[mine], strict=True), strict=True))
-        has_words = np.diff(chunked.word_ptr)[chunk] > 0
-        assert has_words == (np.diff(chunked.bucket_ptr)[chunk] == 0) == (len(features) >= n_features / 32)
+        is_bitmap = chunked.word_shift[chunk] == 5
+        assert is_bitmap == (len(features) >= n_features / 32)
+        find = find_in_bitmap if is_bitmap else find_in_list
+        per_bit = 1 << int(chunked.word_shift[chunk] - 5)
+        with_rows = {feature // per_bit for feature in features}
         for feature in range(n_features):
-            find = find_in_word if has_words else find_in_bucket
+            assert bit_is_set(chunked, chunk, feature) == (feature // per_bit in with_rows)
             assert find(chunked, chunk, feature) == places.get(feature)
 
 
-def find_in_word(chunked, chunk, feature):
+def bit_is_set(chunked, chunk, feature):
+    shift = int(chunked.word_shift[chunk])
+    word = int(chunked.words[chunked.word_ptr[chunk] + (feature >> shift)])
+    return bool(word >> (feature % 2**shift * 32 >> shift) & 1)
+
+
+def find_in_bitmap(chunked, chunk, feature):
     """Where a row lies, by its bit and the number of those set below it, or None. For one-byte slots."""
     word, bit = int(chunked.words[chunked.word_ptr[chunk] + feature // 32]), feature % 32
     if not word >> bit & 1:
@@ -59,10 +68,13 @@ def find_in_word(chunked, chunk, feature):
     return group + start, group + end
 
 
-def find_in_bucket(chunked, chunk, feature):
-    """The same by the rows that the directory sends the feature to."""
-    bucket = chunked.bucket_ptr[chunk] + (feature >> int(chunked.bucket_shift[chunk]))
-    place, last = chunked.entry_ptr[chunk] + chunked.buckets[bucket : bucket + 2].astype(np.int64)
+def find_in_list(chunked, chunk, feature):
+    """The same by the rows that a word sends the feature to, if its bit lets it."""
+    shift = int(chunked.word_shift[chunk])
+    word = chunked.word_ptr[chunk] + (feature >> shift)
+    place, last = chunked.entry_ptr[chunk] + (chunked.words[word : word + 2] >> np.uint64(32)).astype(int)
+    if not bit_is_set(chunked, chunk, feature):
+        return None
     while place < last:
         low, size = chunked.entries[place : place + 4].view(np.uint16)
         if low == feature % 2**16:
@@ -73,7 +85,7 @@ def find_in_bucket(chunked, chunk, feature):
 
 
 @pytest.mark.parametrize("slot_size", [1, 2])
-def test_buckets_of_very_many_features(slot_size):
+def test_words_of_very_many_features(slot_size):
     """A row stores no more than 16 bits of its feature."""
     fan_out = 3 if slot_size == 1 else 300
     features = np.array([0, 1, 65535, 65536, 65537, 131072, 2**31 - 2])
@@ -82,7 +94,7 @@ def test_buckets_of_very_many_features(slot_size):
     )
     chunked = ChunkedWeights.from_csc(matrix, np.zeros(fan_out), np.array([0, fan_out]))
     assert chunked.slot_dtype.itemsize == slot_size
-    assert chunked.bucket_shift.tolist() == [16]
+    assert chunked.word_shift.tolist() == [16]
     np.testing.assert_array_equal(chunked.rows(0, 1)[1], features)
     search = BeamSearch(LabelTree.flat(fan_out), [chunked])
     for i, feature in enumerate(features):
@@ -92,14 +104,14 @@ def test_buckets_of_very_many_features(slot_size):
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "shuffled", "twice"])
-def test_crowded_buckets_are_searched_in_any_order(order):
-    """Neighbouring features share a bucket and a walk through it: here dozens; some lie far away."""
+def test_crowded_words_are_searched_in_any_order(order):
+    """Neighbouring features share a word and a walk through its rows: here dozens; some lie far away."""
     rng = np.random.default_rng(0)
     features = np.concatenate([[3, 700], np.arange(19_900, 19_980, 2), [19_999]])
     dense = np.zeros((20_000, 7))
     dense[features] = rng.normal(size=(features.size, 7))
     chunked = ChunkedWeights.from_csc(sp.csc_array(dense), np.zeros(7), np.array([0, 7]))
-    assert np.bincount(chunked.rows(0, 1)[1] >> chunked.bucket_shift[0]).max() > 30
+    assert np.bincount(chunked.rows(0, 1)[1] >> chunked.word_shift[0]).max() > 30
     asked = np.concatenate([[3, 50], np.arange(19_890, 20_000)])  # those without a row among them
     asked = {
         "ascending": asked,
@@ -151,7 +163,7 @@ def test_solver_and_from_csc_store_alike(weight_dtype, fan_out):
     level = fit_level(X, Y, weight_dtype, fan_out)
     again = ChunkedWeights.from_csc(exact.to_csc(), exact.intercepts, exact.child_ptr, weight_dtype)
     assert level.entries.size > 100
-    for name in ("entry_ptr", "scales", "intercepts", "words", "buckets"):
+    for name in ("entry_ptr", "scales", "intercepts", "words", "word_shift"):
         np.testing.assert_array_equal(getattr(level, name), getattr(again, name), err_msg=name)
     # the order of slots within a row is free
     np.testing.assert_array_equal(level.to_csc().toarray(), again.to_csc().toarray())

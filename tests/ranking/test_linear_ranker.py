@@ -147,7 +147,7 @@ def same_weights(a, b):
     return all(
         np.array_equal(getattr(x, name), getattr(y, name))
         for x, y in zip(a, b, strict=True)
-        for name in ("entry_ptr", "entries", "words", "buckets", "scales", "intercepts")
+        for name in ("entry_ptr", "entries", "words", "word_shift", "scales", "intercepts")
     )
 
 
