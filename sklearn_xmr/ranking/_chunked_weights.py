@@ -257,7 +257,9 @@ class ChunkedWeights:
                 f"These weights are damaged: word_shift must be from {WORD_SHIFTS[0]} to {WORD_SHIFTS[-1]}."
             )
         if np.any(np.diff(self.word_ptr) != ((self.n_features - 1) >> shifts) + 2):
-            raise ValueError(f"These weights are damaged: word_ptr does not fit {self.n_features} features.")
+            raise ValueError(
+                f"These weights are damaged: word_ptr does not fit {self.n_features} features."
+            )
 
     def __setstate__(self, state):
         if state.keys() != STATE:
