@@ -96,7 +96,7 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
             int n_hits = 0;                                                                         \
             if (shift == XMR_BITMAP_SHIFT) {                                                        \
                 for (int64_t j = start; j < end; j++) { /* no branch: hits are hard to foretell */  \
-                    uint64_t word = words[indices[j] >> 5];                                         \
+                    uint64_t word = words[indices[j] >> XMR_BITMAP_SHIFT];                          \
                     int bit = indices[j] & 31;                                                      \
                     uint32_t below = (uint32_t)word & (((uint32_t)1 << bit) - 1);                   \
                     rows[n_hits] = (uint32_t)(word >> 32);                                          \
