@@ -196,7 +196,8 @@ def list_rows(
     start, end : ndarray of shape (n_rows,), dtype int64
         Bytes of each row's values and slots in `entries`.
     """
-    cdef int64_t c, w, place, n_rows, header
+    cdef int64_t c, w, place, stop, n_rows, header
+    cdef bint is_bitmap
     cdef int bit, pass_number, size = start_size(slot_size)
     cdef int32_t[::1] chunk = np.empty(0, dtype=np.int32), feature = chunk
     cdef int64_t[::1] start = np.empty(0, dtype=np.int64), end = start
@@ -207,7 +208,9 @@ def list_rows(
             for w in range(word_ptr[c], word_ptr[c + 1] - 1):
                 place = entry_ptr[c] + <int64_t> (words[w] >> 32)
                 header = place
-                for bit in range(32 if word_shift[c] == BITMAP_SHIFT else 0):
+                stop = entry_ptr[c] + <int64_t> (words[w + 1] >> 32)
+                is_bitmap = word_shift[c] == BITMAP_SHIFT
+                for bit in range(32 if is_bitmap else 0):
                     if not words[w] >> bit & 1:
                         continue
                     if pass_number:
@@ -217,7 +220,7 @@ def list_rows(
                         end[n_rows] = place + read_start(&entries[header + size], size)
                     header += size
                     n_rows += 1
-                while word_shift[c] > BITMAP_SHIFT and place < entry_ptr[c] + <int64_t> (words[w + 1] >> 32):
+                while not is_bitmap and place < stop:
                     header = read_start(&entries[place + 2], size)
                     if pass_number:
                         memcpy(&low, &entries[place], 2)
