@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from joblib import Parallel, delayed, parallel_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 
@@ -28,10 +29,17 @@ from sklearn_xmr import (
     XRLinearClassifier,
     XRTransformerClassifier,
 )
-from sklearn_xmr._text_base import PRELIMINARY_MAX_LEAF_SIZE, default_ranker
-from sklearn_xmr.metrics import precision_at_k
+from sklearn_xmr._text_base import (
+    PRELIMINARY_BRANCHING_FACTOR,
+    PRELIMINARY_MAX_LEAF_SIZE,
+    default_ranker,
+)
+from sklearn_xmr.metrics import precision_at_k, topk
 from sklearn_xmr.utils._features import join_features
+from sklearn_xmr.utils._votes import count_votes
 
+#: Labels that a ranker gives to an average: those of `XMREnsembleClassifier`.
+N_CANDIDATES = 20
 HEADER = ["Features", "Ranker", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
 
 
@@ -103,32 +111,64 @@ def run_linear(name, X_train, X_test, data, rankers, fine_tuning="-", encoding="
         yield [name, ranker_name, *precisions(data["Y_test"], ranking), fine_tuning, encoding, *seconds]
 
 
-def run_encoder(name, model, data, rankers, weights, fine_tuning="-", grid=None):
-    """The rows of a fitted model's encoder: alone, and beside tf-idf in some weights.
-
-    With a grid, and texts held out from the encoder, also the best ranker of the grid, with tf-idf and with
-    both.
-    """
+def encode(model, data, fine_tuning="-"):
+    """Embeddings of training and test texts, and the seconds of a table row that tell of the encoder."""
     embeddings, seconds = [], []
     for part in ("train", "test"):
         start = time.perf_counter()
         embeddings.append(model.transform(data[f"texts_{part}"]))
         seconds.append(time.perf_counter() - start)
-    times = {"fine_tuning": fine_tuning, "encoding": f"{seconds[0]:.1f}", "encoding_test": seconds[1]}
+    return embeddings, {
+        "fine_tuning": fine_tuning, "encoding": f"{seconds[0]:.1f}", "encoding_test": seconds[1]
+    }  # fmt: skip
+
+
+def run_encoder(name, embeddings, times, data, rankers, weights, held_out=None, grid=None):
+    """The rows of an encoder: alone, and beside tf-idf in some weights.
+
+    With a grid, and texts held out from the encoder, also the best ranker of the grid, with tf-idf and with
+    both.
+    """
     yield from run_linear(f"{name} embeddings", *embeddings, data, rankers, **times)
-    joined = {}
-    for weight in weights:
-        joined[f"tf-idf + {weight:g} {name}"] = [
-            join_features(data[f"X_{part}"], rows, weight)
-            for part, rows in zip(("train", "test"), embeddings, strict=True)
-        ]
+    joined = {f"tf-idf + {weight:g} {name}": join_both(data, embeddings, weight) for weight in weights}
     for title, features in joined.items():
         yield from run_linear(title, *features, data, rankers, **times)
-    held_out = model.validation_indices_
     if grid is not None and held_out.size:
         tf_idf = {"tf-idf": [data["X_train"], data["X_test"]]}
         yield from run_best(tf_idf, data, grid, held_out)
         yield from run_best(joined, data, grid, held_out, **times)
+
+
+def join_both(data, embeddings, weight):
+    """Features of training and test texts."""
+    return [
+        join_features(data[f"X_{part}"], rows, weight)
+        for part, rows in zip(("train", "test"), embeddings, strict=True)
+    ]
+
+
+def run_average(name, encoders, data, rankers, weights):
+    """The rows of the mean scores of a ranker that is trained once for each encoder, beside tf-idf.
+
+    ``encoders`` are their embeddings, of training and test texts.
+    """
+    for weight in weights:
+        features = [join_both(data, embeddings, weight) for embeddings in encoders]
+        for ranker_name, ranker in rankers.items():
+            start = time.perf_counter()
+            models = [
+                clone(ranker).set_params(random_state=seed).fit(X_train, data["Y_train"])
+                for seed, (X_train, _) in enumerate(features)
+            ]
+            fitted = time.perf_counter()
+            rankings = [
+                model.predict_topk(X_test, k=N_CANDIDATES)
+                for model, (_, X_test) in zip(models, features, strict=True)
+            ]
+            ranking = topk(count_votes(rankings, data["Y_test"].shape[1], "mean"), 5)
+            seconds = [f"{fitted - start:.1f}", f"{time.perf_counter() - fitted:.1f}"]
+            title = f"tf-idf + {weight:g} {name}, mean of {len(encoders)}"
+            yield [title, ranker_name, *precisions(data["Y_test"], ranking), "-", "-", *seconds]
 
 
 def run_best(features, data, grid, held_out, **times):
@@ -158,20 +198,39 @@ def fit_frozen(data, common):
     return model.fit(data["texts_train"][:100], data["Y_train"][:100])
 
 
-def fit_fine_tuned(data, *, branching_factor=None, **settings):
+def fit_fine_tuned(
+    data, seed=0, *, branching_factor=PRELIMINARY_BRANCHING_FACTOR,
+    max_leaf_size=PRELIMINARY_MAX_LEAF_SIZE, **settings,
+):  # fmt: skip
     """A model, its seconds of fine-tuning, and a sentence on how its levels went."""
-    if branching_factor is not None:
-        settings["preliminary_indexer"] = HierarchicalKMeans(branching_factor, PRELIMINARY_MAX_LEAF_SIZE)
-    vectorizer = ReadyFeatures(data["X_train"], data["X_test"])
-    model = XRTransformerClassifier(vectorizer=vectorizer, random_state=0, verbose=True, **settings)
-    start = time.process_time()
+    model = XRTransformerClassifier(
+        vectorizer=ReadyFeatures(data["X_train"], data["X_test"]),
+        preliminary_indexer=HierarchicalKMeans(branching_factor, max_leaf_size),
+        random_state=seed,
+        verbose=True,
+        **settings,
+    )
+    start, cpu_start = time.perf_counter(), time.process_time()
     model.fit(data["texts_train"], data["Y_train"])
     levels = ", ".join(
         f"{level['n_nodes']} nodes: {level['step']} steps, {level['seconds']:.0f} s"
         for level in model.history_
     )
-    levels += f"; the whole fit, encoding included: {time.process_time() - start:.0f} CPU s"
+    levels += (
+        f"; the whole fit, encoding included: {time.perf_counter() - start:.0f} s, "
+        f"{time.process_time() - cpu_start:.0f} CPU s"
+    )
     return model, f"{model.fit_seconds_['fine_tuning']:.1f}", levels
+
+
+def fit_side_by_side(n_encoders, n_threads, data, settings):
+    """Results of `fit_fine_tuned` for the seeds 0, 1, ..., in processes that share the threads."""
+    if n_encoders == 1:
+        return [fit_fine_tuned(data, **settings)]
+    with parallel_config("loky", inner_max_num_threads=max(1, n_threads // n_encoders)):
+        return Parallel(n_encoders)(
+            delayed(fit_fine_tuned)(data, seed, **settings) for seed in range(n_encoders)
+        )
 
 
 def run_one(data, ranker, common):
@@ -214,7 +273,12 @@ def main():
     )
     parser.add_argument(
         "--multi", type=json.loads, default={},
-        help="the same for multi-resolution; branching_factor is that of the preliminary tree",
+        help="the same for multi-resolution; branching_factor and max_leaf_size are those of the "
+        "preliminary tree, which is flat where a leaf holds all labels",
+    )  # fmt: skip
+    parser.add_argument(
+        "--encoders", type=int, default=1,
+        help="fine-tune so many of each kind, side by side, and average the scores of their rankers, too",
     )  # fmt: skip
     arguments = parser.parse_args()
 
@@ -250,14 +314,24 @@ def main():
         features = data["X_train"], data["X_test"]
         add(run_linear("tf-idf", *features, data, {"linear defaults": XRLinearClassifier(), **rankers}))
     if "frozen" in arguments.runs:
-        add(run_encoder("frozen", fit_frozen(data, common), data, rankers, arguments.weights))
+        encoded = encode(fit_frozen(data, common), data)
+        add(run_encoder("frozen", *encoded, data, rankers, arguments.weights))
     if "one" in arguments.runs:
         notes.append(run_one(data, next(iter(rankers.values())), common))
     for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
         if mode in arguments.runs:
-            model, seconds, levels = fit_fine_tuned(data, **{**common, "fine_tuning": mode, **settings})
-            add(run_encoder(mode, model, data, rankers, arguments.weights, seconds, arguments.grid))
-            notes.append(f"{mode}: {levels}")
+            settings = {**common, "fine_tuning": mode, **settings}
+            encoders = []
+            for model, seconds, levels in fit_side_by_side(
+                arguments.encoders, arguments.threads, data, settings
+            ):
+                embeddings, times = encode(model, data, seconds)
+                encoders.append(embeddings)
+                add(run_encoder(mode, embeddings, times, data, rankers, arguments.weights,
+                                model.validation_indices_, arguments.grid))  # fmt: skip
+                notes.append(f"{mode}: {levels}")
+            if len(encoders) > 1:
+                add(run_average(mode, encoders, data, rankers, arguments.weights))
     print(markdown_table(HEADER, rows), *notes, machine_line(describe_machine()), sep="\n\n")
 
 

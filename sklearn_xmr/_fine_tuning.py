@@ -15,7 +15,7 @@ from sklearn_xmr._label_tree import LabelTree
 from sklearn_xmr._torch._head import CandidateHead
 from sklearn_xmr._torch._training import LevelTraining, Progress
 from sklearn_xmr._xr_linear import XRLinearClassifier
-from sklearn_xmr.matching._candidates import candidate_batch
+from sklearn_xmr.matching._candidates import candidate_batch, mean_candidates
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
 from sklearn_xmr.ranking._start_weights import inherited_weights, random_weights, solved_weights
@@ -147,7 +147,8 @@ class Curriculum:
 
         n_batches = -(-self.rows.size // self.settings.batch_size)
         return LevelTraining(
-            self.encoder, CandidateHead(weights, biases), self.tokens, candidates, self.rows,
+            self.encoder, CandidateHead(weights, biases), self.tokens, candidates,
+            mean_candidates(problem.child_ptr, problem.rows, self.settings.max_candidates), self.rows,
             self.validation_rows, int(np.ceil(self.epochs[number] * n_batches)), self.settings,
             seed=int(self._rng(2, number).integers(2**31)), processes=self.processes,
         )  # fmt: skip

@@ -14,6 +14,8 @@ from sklearn_xmr._torch._tokens import batches_by_length
 from sklearn_xmr._torch._training_form import training_form
 
 MAX_GRADIENT_NORM = 1.0
+#: In Adam's denominator, for a loss of one candidate; that of PyTorch.
+EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class LevelTraining:
     tokens : TokenStore
     candidates : callable
         ``candidates(rows, max_candidates, rng)``, see `candidate_batch`.
+    n_candidates : float
+        Of a row, on average.
     rows, validation_rows : ndarray of int
     n_steps : int
         Optimiser steps.
@@ -94,14 +98,15 @@ class LevelTraining:
     processes : Processes, default=ALONE
     """
 
-    def __init__(self, encoder, head, tokens, candidates, rows, validation_rows, n_steps, settings, seed,
-                 processes=ALONE):  # fmt: skip
+    def __init__(self, encoder, head, tokens, candidates, n_candidates, rows, validation_rows, n_steps,
+                 settings, seed, processes=ALONE):  # fmt: skip
         self.encoder, self.head, self.tokens = encoder, head.to(encoder.device), tokens
         self.candidates, self.rows, self.validation_rows = candidates, rows, validation_rows
         self.n_steps, self.settings, self.seed, self.processes = n_steps, settings, seed, processes
         self.progress = Progress()
         self.best = None  # weights at the best look so far
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), fused=True)
+        # the loss is a mean over candidates: with thousands, gradients would sink below a fixed epsilon
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), eps=EPSILON / n_candidates, fused=True)
         self._epoch, self._batches = -1, []
 
     def _parameter_groups(self):

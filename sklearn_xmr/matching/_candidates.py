@@ -57,6 +57,24 @@ def candidate_batch(child_ptr, positives, parents, max_candidates=None, rng=None
     return candidates, targets
 
 
+def mean_candidates(child_ptr, parents, max_candidates=None):
+    """How many candidates a row has on average, positives outside of its parents not counted.
+
+    Parameters
+    ----------
+    child_ptr, parents, max_candidates
+        As for `candidate_batch`, of all rows.
+
+    Returns
+    -------
+    n_candidates : float
+        1 at least.
+    """
+    opened = parents.indices[parents.data == 1]
+    mean = max(1.0, np.diff(child_ptr)[opened].sum() / parents.shape[0])
+    return mean if max_candidates is None else min(mean, max_candidates)
+
+
 def _keep_positives_and_sample(rows, values, max_candidates, rng):
     """Mask of the entries to keep; rows are sorted."""
     priority = rng.random(rows.size)

@@ -1,12 +1,13 @@
 """Candidates for training an encoder: against plain loops, and under a limit."""
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.candidates import candidate_sets
 
-from sklearn_xmr.matching._candidates import candidate_batch
+from sklearn_xmr.matching._candidates import candidate_batch, mean_candidates
 
 
 def random_level(seed, n_rows=7):
@@ -71,3 +72,13 @@ def test_by_hand():
     candidates, targets = candidate_batch(np.array([0, 2, 5]), counts, parents)
     np.testing.assert_array_equal(candidates, [[0, 1, 4], [2, 3, 4]])
     np.testing.assert_array_equal(targets, [[0, 2, 1], [1, 0, 0]])
+
+
+@given(st.integers(0, 10**6), st.integers(1, 8))
+@settings(deadline=None, max_examples=60)
+def test_mean(seed, limit):
+    child_ptr, counts, parents = random_level(seed)
+    sizes = [len(targets) for targets in candidate_sets(child_ptr, np.zeros_like(counts), parents)]
+    mean = max(1, np.mean(sizes))
+    assert mean_candidates(child_ptr, sp.csr_array(parents)) == pytest.approx(mean)
+    assert mean_candidates(child_ptr, sp.csr_array(parents), limit) == pytest.approx(min(mean, limit))

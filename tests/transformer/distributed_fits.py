@@ -75,8 +75,8 @@ def train_by_plain_descent(processes):
 
     training = LevelTraining(
         encoder, CandidateHead(start, np.zeros(classes.size, np.float32)),
-        encoder.tokenize(WhoWins.texts.tolist()), candidates, WhoWins.train, WhoWins.test, 8, settings,
-        seed=0, processes=processes,
+        encoder.tokenize(WhoWins.texts.tolist()), candidates, classes.size, WhoWins.train, WhoWins.test, 8,
+        settings, seed=0, processes=processes,
     )  # fmt: skip
     training.optimizer = torch.optim.SGD(training._parameter_groups())
     training.run(lambda training: None)

@@ -12,19 +12,25 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import LabelBinarizer
 
+from sklearn_xmr._text_base import PRELIMINARY_BRANCHING_FACTOR, PRELIMINARY_MAX_LEAF_SIZE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="no benchmarks in this checkout")
 
 
-def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
+def write_task(task, folder):
     vectorizer = TfidfVectorizer(dtype=np.float32).fit(task.texts)
     Y = LabelBinarizer(sparse_output=True).fit_transform(task.winners)
     for part, rows in (("train", task.train), ("test", task.test)):
-        with gzip.open(tmp_path / f"{part}.txt.gz", "wt", encoding="utf-8") as file:
+        with gzip.open(folder / f"{part}.txt.gz", "wt", encoding="utf-8") as file:
             file.writelines(text + "\n" for text in task.texts[rows])
-        sp.save_npz(tmp_path / f"X_{part}.npz", vectorizer.transform(task.texts[rows]))
-        sp.save_npz(tmp_path / f"Y_{part}.npz", Y[rows])
+        sp.save_npz(folder / f"X_{part}.npz", vectorizer.transform(task.texts[rows]))
+        sp.save_npz(folder / f"Y_{part}.npz", Y[rows])
+
+
+def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
+    write_task(task, tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     settings = '{"n_epochs": 40, "learning_rate": 3e-3, "batch_size": 16}'
     grid = '{"C": [1e-6, 1], "trees": [2]}'
@@ -54,6 +60,23 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
         assert precisions["tf-idf", ranker] < 50
         assert precisions["tf-idf + 0.5 single", ranker] > 90
     assert sum("encoding included" in line for line in output) == 2
+
+
+def test_average_of_encoders(folder, task, tmp_path, monkeypatch, capsys):
+    write_task(task, tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    settings = '{"n_epochs": 2, "batch_size": 16, "max_leaf_size": 99}'
+    arguments = [str(tmp_path), "--encoder", str(folder), "--threads", "2", "--max-length", "16",
+                 "--precision", "float32", "--weights", "0.5", "--runs", "multi", "--encoders", "2",
+                 "--multi", settings]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
+    import_module("benchmarks.transformer").main()
+    output = capsys.readouterr().out.splitlines()
+    lines = [line.split(" | ") for line in output if line.startswith("| ")]
+    names = [line[0].removeprefix("| ") for line in lines[2:]]
+    assert names == 2 * ["multi embeddings", "tf-idf + 0.5 multi"] + ["tf-idf + 0.5 multi, mean of 2"]
+    assert lines[3][2:5] != lines[5][2:5]  # other seeds
+    assert sum(line.startswith("multi: 12 nodes: ") for line in output) == 2  # one level: a flat tree
 
 
 def test_label_names_become_training_texts(monkeypatch):
@@ -92,6 +115,7 @@ def test_branching_factor_shapes_the_preliminary_tree(monkeypatch):
     data = dict.fromkeys(("texts_train", "X_train", "X_test", "Y_train"))
     benchmark.fit_fine_tuned(data, branching_factor=4, n_epochs=2)
     benchmark.fit_fine_tuned(data)
-    assert made[0]["preliminary_indexer"].branching_factor == 4
+    trees = [parameters.pop("preliminary_indexer") for parameters in made]
+    assert [tree.branching_factor for tree in trees] == [4, PRELIMINARY_BRANCHING_FACTOR]
+    assert {tree.max_leaf_size for tree in trees} == {PRELIMINARY_MAX_LEAF_SIZE}
     assert made[0]["n_epochs"] == 2 and "branching_factor" not in made[0]
-    assert "preliminary_indexer" not in made[1]

@@ -39,16 +39,19 @@ def make(pair, task):
     """Function that starts a training: every name is a node, all are candidates."""
     classes, codes = np.unique(task.winners, return_inverse=True)
 
-    def make(pair=pair, n_steps=20, validation=0, **changes):
+    def make(pair=pair, n_steps=20, validation=0, n_easy=0, **changes):
+        """With `n_easy` candidates more, of a node that is never positive and far below the margin."""
         encoder = TextEncoder.load(pair, pooling="mean", max_length=16, precision="float32", device="cpu")
         rng = np.random.default_rng(0)
+        weights = rng.normal(0, 0.02, (classes.size, encoder.n_dims)).astype(np.float32)
         head = CandidateHead(
-            rng.normal(0, 0.02, (classes.size, encoder.n_dims)).astype(np.float32),
-            np.zeros(classes.size, dtype=np.float32),
+            np.vstack([weights, np.zeros_like(weights[:1])]),
+            np.append(np.zeros(classes.size, dtype=np.float32), np.float32(-10)),
         )
+        nodes_of_row = np.append(np.arange(classes.size), np.full(n_easy, classes.size))
 
         def candidates(rows, max_candidates, rng):
-            nodes = np.tile(np.arange(classes.size), (len(rows), 1))
+            nodes = np.tile(nodes_of_row, (len(rows), 1))
             return nodes, (nodes == codes[rows][:, None]).astype(np.float32)
 
         rows = task.train
@@ -57,6 +60,7 @@ def make(pair, task):
             head,
             encoder.tokenize(task.texts.tolist()),
             candidates,
+            nodes_of_row.size,
             rows[validation:],
             rows[:validation],
             n_steps,
@@ -125,6 +129,20 @@ def test_other_ways_to_compute_the_same(make, pair_without_dropout, changes):
     for name, tensor in plain.weights().items():
         torch.testing.assert_close(other.weights()[name], tensor, atol=2e-4, rtol=0)
     assert not equal(start, plain.weights())
+
+
+def test_thousands_of_candidates_leave_the_steps_as_long(make, pair_without_dropout):
+    """Candidates without a loss make its mean, and gradients, smaller; Adam must not notice."""
+    embeddings = []
+    for n_easy in (0, 500_000):
+        training = make(pair_without_dropout, n_steps=3, dropout=0.0, n_easy=n_easy)
+        embeddings.append(training.encoder.embed(training.tokens))
+        training.run(nothing)
+        embeddings.append(training.encoder.embed(training.tokens))
+    start, few, _, many = embeddings
+    moved = np.linalg.norm(few - start)
+    assert moved > 0.1
+    assert np.linalg.norm(many - few) < 0.02 * moved
 
 
 def test_same_seed_same_weights_whatever_the_user_draws(make):
