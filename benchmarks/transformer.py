@@ -10,14 +10,17 @@ Prints a Markdown table.
 
 import argparse
 import json
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed, parallel_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
+from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.measure import latencies
@@ -223,14 +226,25 @@ def fit_fine_tuned(
     return model, f"{model.fit_seconds_['fine_tuning']:.1f}", levels
 
 
+def limit_threads(n_threads):
+    """Bound torch, and whatever else computes in this process."""
+    import torch
+
+    torch.set_num_threads(n_threads)
+    threadpool_limits(n_threads)
+
+
 def fit_side_by_side(n_encoders, n_threads, data, settings):
     """Results of `fit_fine_tuned` for the seeds 0, 1, ..., in processes that share the threads."""
     if n_encoders == 1:
         return [fit_fine_tuned(data, **settings)]
-    with parallel_config("loky", inner_max_num_threads=max(1, n_threads // n_encoders)):
-        return Parallel(n_encoders)(
-            delayed(fit_fine_tuned)(data, seed, **settings) for seed in range(n_encoders)
-        )
+    with ProcessPoolExecutor(
+        n_encoders,
+        multiprocessing.get_context("spawn"),  # torch's threads do not survive a fork
+        initializer=limit_threads,
+        initargs=(max(1, n_threads // n_encoders),),
+    ) as pool:
+        return list(pool.map(partial(fit_fine_tuned, data, **settings), range(n_encoders)))
 
 
 def run_one(data, ranker, common):
