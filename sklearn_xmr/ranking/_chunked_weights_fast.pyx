@@ -205,11 +205,11 @@ def list_rows(
     for pass_number in range(2):  # counts, then lists
         n_rows = 0
         for c in range(first, last):
+            is_bitmap = word_shift[c] == BITMAP_SHIFT
             for w in range(word_ptr[c], word_ptr[c + 1] - 1):
                 place = entry_ptr[c] + <int64_t> (words[w] >> 32)
                 header = place
                 stop = entry_ptr[c] + <int64_t> (words[w + 1] >> 32)
-                is_bitmap = word_shift[c] == BITMAP_SHIFT
                 for bit in range(32 if is_bitmap else 0):
                     if not words[w] >> bit & 1:
                         continue

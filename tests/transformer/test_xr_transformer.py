@@ -29,6 +29,7 @@ from sklearn_xmr import (
 )
 from sklearn_xmr._fine_tuning import label_counts
 from sklearn_xmr._torch._checkpoint import Checkpoint
+from sklearn_xmr._torch._training import EPSILON, LevelTraining
 
 TREE = HierarchicalKMeans(branching_factor=4, max_leaf_size=3)  # levels of 4 and 12 nodes
 
@@ -100,6 +101,22 @@ def test_weighted_loss_and_start_count_labels(pair, task):
     ]
     assert not same(models[0], models[1], task.texts[task.test])
     assert not same(models[0], models[2], task.texts[task.test])
+
+
+@pytest.mark.parametrize("changes, n_candidates", [
+    ({"negative_sampling": "tfn"}, [4, 3]), ({"negative_sampling": "tfn", "max_candidates": 2}, [2, 2]),
+    ({"fine_tuning": "single"}, [12]),
+], ids=str)  # fmt: skip
+def test_epsilon_follows_the_candidates_of_a_level(pair, task, monkeypatch, changes, n_candidates):
+    run, found = LevelTraining.run, []
+
+    def record(training, look):
+        found.append(training.optimizer.param_groups[0]["eps"])
+        return run(training, look)
+
+    monkeypatch.setattr(LevelTraining, "run", record)
+    fit(pair, task, **changes)
+    np.testing.assert_allclose(found, EPSILON / np.array(n_candidates))
 
 
 def test_label_counts():
