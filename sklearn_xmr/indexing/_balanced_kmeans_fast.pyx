@@ -25,11 +25,8 @@ cdef int64_t NODES_PER_THREAD = 8
 cdef int64_t MAX_PER_SAMPLED = 16
 
 
-cdef extern from *:
-    """
-    #define XMR_PREFETCH(address) __builtin_prefetch(address)
-    """
-    void XMR_PREFETCH(const void*) noexcept nogil
+cdef extern from "../utils/_prefetch.h" nogil:
+    void XMR_PREFETCH(const void*) noexcept
 
 
 # Labels between the one whose row is read and the one whose row is asked for.

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../utils/_ordered_keys.h"
+#include "../utils/_prefetch.h"
 #include "../utils/_simd.h"
 
 struct xmr_chunks;
@@ -104,12 +105,13 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
                     xs[n_hits] = data[j] * scale;                                                   \
                     n_hits += (int)(word >> bit & 1);                                               \
                 }                                                                                   \
-                for (int h = 0; h < n_hits; h++) __builtin_prefetch(entries + rows[h] + ends[h]);   \
+                for (int h = 0; h < n_hits; h++) XMR_PREFETCH(entries + rows[h] + ends[h]);         \
                 for (int h = 0; h < n_hits; h++) {                                                  \
                     const START *starts = (const START *)(entries + rows[h] + ends[h]);             \
                     ends[h] = rows[h] + starts[1];                                                  \
                     rows[h] += starts[0];                                                           \
-                    __builtin_prefetch(entries + rows[h]);                                          \
+                    XMR_PREFETCH(entries + rows[h]);                                                \
+                    XMR_PREFETCH(entries + ends[h] - 1);                                            \
                 }                                                                                   \
             } else {                                                                                \
                 int32_t asked[XMR_BATCH];                                                           \
@@ -122,7 +124,10 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
                     asked[n_hits] = indices[j];                                                     \
                     n_hits += (int)(word[0] >> (indices[j] >> (shift - XMR_BITMAP_SHIFT) & 31) & 1);\
                 }                                                                                   \
-                for (int h = 0; h < n_hits; h++) __builtin_prefetch(entries + rows[h]);             \
+                for (int h = 0; h < n_hits; h++) {                                                  \
+                    XMR_PREFETCH(entries + rows[h]);                                                \
+                    XMR_PREFETCH(entries + ends[h] - 1);                                            \
+                }                                                                                   \
                 for (int h = 0; h < n_hits; h++) {                                                  \
                     const uint16_t low = (uint16_t)asked[h];                                        \
                     /* features of one crowded word, such as a dense block, take one walk together */\
@@ -151,8 +156,8 @@ static inline void xmr_prefetch_chunk(const xmr_chunks *level, int64_t chunk, co
     const uint64_t *words = level->words + level->word_ptr[chunk];
     const int shift = level->word_shift[chunk];
     for (int64_t i = level->child_ptr[chunk]; i < level->child_ptr[chunk + 1]; i += XMR_LINE / sizeof(float))
-        __builtin_prefetch(level->intercepts + i);
-    for (int64_t j = 0; j < n && j < XMR_BATCH; j++) __builtin_prefetch(words + (indices[j] >> shift));
+        XMR_PREFETCH(level->intercepts + i);
+    for (int64_t j = 0; j < n && j < XMR_BATCH; j++) XMR_PREFETCH(words + (indices[j] >> shift));
 }
 
 /* Score transforms, see ranking/_score_transform.py. */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../utils/_prefetch.h"
 #include "../utils/_simd.h"
 
 #define XMR_LANES 16

@@ -149,10 +149,10 @@ INLINE void FN(axpy)(const xmr_problem *p, REAL *W, const xmr_row *row, const V 
 INLINE void FN(prefetch)(const xmr_problem *p, const REAL *W, const xmr_row *row, int32_t first, int32_t last) {
     if (p->entries) {
         const xmr_entry *x = p->entries + row->start;
-        for (int32_t j = first; j < last; j++) __builtin_prefetch(W + GATHERED_OFFSET(j));
+        for (int32_t j = first; j < last; j++) XMR_PREFETCH(W + GATHERED_OFFSET(j));
     } else {
         const int32_t *x_features = p->indices + row->start;
-        for (int32_t j = first; j < last; j++) __builtin_prefetch(W + DIRECT_OFFSET(j));
+        for (int32_t j = first; j < last; j++) XMR_PREFETCH(W + DIRECT_OFFSET(j));
     }
 }
 
@@ -232,20 +232,20 @@ static void FN(hinge_pass)(const xmr_problem *p, xmr_lanes *ws) {
         int32_t r = ws->order[s];
         if (s + AHEAD < n_active) {
             int32_t next = ws->order[s + AHEAD];
-            __builtin_prefetch(alpha + (size_t)next * XMR_LANES);
-            __builtin_prefetch(p->rows + next);
+            XMR_PREFETCH(alpha + (size_t)next * XMR_LANES);
+            XMR_PREFETCH(p->rows + next);
             next = ws->order[s + AHEAD / 2];
             const xmr_row *soon = p->rows + next;
             const int32_t n_soon = is_far ? soon->n : 1;
             if (p->entries) {
-                for (int32_t j = 0; j < n_soon; j += 8) __builtin_prefetch(p->entries + soon->start + j);
+                for (int32_t j = 0; j < n_soon; j += 8) XMR_PREFETCH(p->entries + soon->start + j);
             } else {
                 for (int32_t j = 0; j < n_soon; j += 16) {
-                    __builtin_prefetch(p->indices + soon->start + j);
-                    __builtin_prefetch(p->data + soon->start + j);
+                    XMR_PREFETCH(p->indices + soon->start + j);
+                    XMR_PREFETCH(p->data + soon->start + j);
                 }
             }
-            if (p->n_dense && p->rows[next].block >= 0) __builtin_prefetch(p->data + p->rows[next].block);
+            if (p->n_dense && p->rows[next].block >= 0) XMR_PREFETCH(p->data + p->rows[next].block);
         }
         const xmr_row *following = p->rows + ws->order[is_far && s + 1 < n_active ? s + 1 : s];
         const int32_t n_following = is_far && following->n <= SHORT_ROW ? following->n : 0;
