@@ -25,8 +25,6 @@ cdef float LOG_SMALLEST = -87.33654
 
 cdef extern from "_chunk_scores.h" nogil:
     ctypedef struct xmr_chunks
-    ctypedef void (*xmr_adder)(
-        const xmr_chunks*, int64_t, const int32_t*, const float*, int64_t, float*) noexcept
     ctypedef void (*xmr_transformer)(const xmr_chunks*, float, float*, int64_t) noexcept
     ctypedef float (*xmr_bounder)(const float*, int64_t, int64_t) noexcept
     ctypedef int64_t (*xmr_gatherer)(
@@ -45,11 +43,14 @@ cdef extern from "_chunk_scores.h" nogil:
         int64_t n_children
         int kind
         float parameter
-        xmr_adder add
         xmr_transformer transform
         xmr_gatherer gather
         xmr_bounder bound
-    void xmr_prefetch_chunk(const xmr_chunks*, int64_t, const int32_t*, int64_t)
+    ctypedef struct xmr_products:
+        pass
+    void xmr_open_products(
+        xmr_products*, const xmr_chunks*, const uint64_t*, int64_t, const int32_t*, const float*, int64_t)
+    void xmr_next_product(xmr_products*, float, float*)
     void xmr_choose_functions(xmr_chunks* level, int variant, int value_size, int slot_size)
     float xmr_log_sigmoid(float)
     int XMR_IDENTITY
@@ -125,8 +126,9 @@ cdef int64_t search_row(
     """
     cdef int64_t n_beam = 1, n_candidates, i, first, last, width
     cdef int32_t node
-    cdef float path, floor
+    cdef float path, floor, needed
     cdef const xmr_chunks* level
+    cdef xmr_products products
     cdef bint has_copies
     cdef int t
     beam[0] = pack_key(0, 0)
@@ -136,16 +138,16 @@ cdef int64_t search_row(
         has_copies = max_copies > 1 and t == n_levels - 1
         n_candidates = 0
         floor = -INFINITY
+        xmr_open_products(&products, level, beam, n_beam, indices, data, n)
         for i in range(n_beam):
             path = key_score(beam[i])
-            if path < floor and level.kind != XMR_IDENTITY:
+            needed = -INFINITY if level.kind == XMR_IDENTITY else floor
+            if path < needed:
                 break
             node = <int32_t> key_identifier(beam[i])
             first = level.child_ptr[node]
             last = level.child_ptr[node + 1]
-            if i + 1 < n_beam:
-                xmr_prefetch_chunk(level, key_identifier(beam[i + 1]), indices, n)
-            level.add(level, node, indices, data, n, margins)
+            xmr_next_product(&products, needed, margins)
             level.transform(level, path, margins, last - first)
             if masks != NULL:
                 mark_forbidden(&masks[t], row, first, last, margins)

@@ -15,10 +15,15 @@
 #include "../utils/_simd.h"
 
 struct xmr_chunks;
+struct xmr_hits;
+struct xmr_walk;
 
-/* margins[child] = intercept + sum over the query's features; margins has room for twice the children. */
-typedef void (*xmr_adder)(const struct xmr_chunks *level, int64_t chunk, const int32_t *indices, const float *data,
-                          int64_t n, float *margins);
+/* Three stages of the product of a query with a chunk, see xmr_products. */
+typedef void (*xmr_reader)(const struct xmr_chunks *level, int64_t chunk, const int32_t *indices, const float *data,
+                           int64_t n, struct xmr_hits *hits);
+typedef void (*xmr_finder)(const struct xmr_chunks *level, int64_t chunk, struct xmr_walk *walk,
+                           struct xmr_hits *hits);
+typedef void (*xmr_adder)(const struct xmr_chunks *level, int64_t chunk, const struct xmr_hits *hits, float *margins);
 typedef void (*xmr_transformer)(const struct xmr_chunks *level, float path, float *margins, int64_t n);
 /* A score that at least `width` of the children reach, -inf for want of a better one. */
 typedef float (*xmr_bounder)(const float *scores, int64_t n, int64_t width);
@@ -42,6 +47,8 @@ typedef struct xmr_chunks {
     int64_t n_children;
     int kind;        /* score transform */
     float parameter; /* slope of a sigmoid, power of a hinge */
+    xmr_reader read;
+    xmr_finder find;
     xmr_adder add;
     xmr_transformer transform;
     xmr_gatherer gather;
@@ -51,7 +58,7 @@ typedef struct xmr_chunks {
 /* Words of this shift are bitmaps of their features; the bits of others stand for several features each. */
 #define XMR_BITMAP_SHIFT 5
 
-/* Query features looked up together, so that their weights are on the way while others are added. */
+/* Query features looked up together. */
 #define XMR_BATCH 64
 /* Bytes of a cache line. */
 #define XMR_LINE 64
@@ -75,89 +82,181 @@ typedef float xmr_f32 __attribute__((aligned(1), may_alias));
         for (int64_t i = 0; i < length; i++) (SUMS)[slot[i]] += (X) * (float)value[i];             \
     }
 
-#define XMR_DEFINE_ADDER(NAME, SLOT, START, VALUE)                                                  \
+/* Features of a query that a chunk has weights for: first where the rows of their words begin, then where their own do. */
+typedef struct xmr_hits {
+    int n;
+    uint32_t rows[XMR_BATCH], ends[XMR_BATCH];
+    float xs[XMR_BATCH];
+    int32_t features[XMR_BATCH];
+} xmr_hits;
+
+/* How far the rows of a word have been searched; features of one crowded word, such as a dense block, take one walk
+ * together. */
+typedef struct xmr_walk {
+    uint32_t word, place;
+    int32_t feature;
+} xmr_walk;
+
+/* Read the words of features. There is no branch on what they say, as hits are hard to foretell. */
+#define XMR_DEFINE_READER(NAME, START)                                                              \
     static void NAME(const xmr_chunks *level, int64_t chunk, const int32_t *indices,                \
-                     const float *data, int64_t n, float *margins) {                                \
-        const int64_t first = level->child_ptr[chunk];                                              \
+                     const float *data, int64_t n, xmr_hits *hits) {                                \
         const uint8_t *entries = level->entries + level->entry_ptr[chunk];                          \
         const float scale = level->scales[chunk];                                                   \
-        const int64_t fan_out = level->child_ptr[chunk + 1] - first;                                \
         const uint64_t *words = level->words + level->word_ptr[chunk];                              \
         const int shift = level->word_shift[chunk];                                                 \
-        /* two sums a child, for a child's additions would wait for each other */                   \
-        float *odd = margins + fan_out;                                                             \
-        uint32_t place = 0, walked = UINT32_MAX;                                                    \
-        int32_t last = 0;                                                                           \
-        memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));                \
-        memset(odd, 0, (size_t)fan_out * sizeof(float));                                            \
-        for (int64_t start = 0; start < n; start += XMR_BATCH) {                                    \
-            const int64_t end = n - start < XMR_BATCH ? n : start + XMR_BATCH;                      \
-            uint32_t rows[XMR_BATCH], ends[XMR_BATCH];                                              \
-            float xs[XMR_BATCH];                                                                    \
-            int n_hits = 0;                                                                         \
-            if (shift == XMR_BITMAP_SHIFT) {                                                        \
-                for (int64_t j = start; j < end; j++) { /* no branch: hits are hard to foretell */  \
-                    uint64_t word = words[indices[j] >> XMR_BITMAP_SHIFT];                          \
-                    int bit = indices[j] & 31;                                                      \
-                    uint32_t below = (uint32_t)word & (((uint32_t)1 << bit) - 1);                   \
-                    rows[n_hits] = (uint32_t)(word >> 32);                                          \
-                    ends[n_hits] = (uint32_t)sizeof(START) * (uint32_t)__builtin_popcount(below);   \
-                    xs[n_hits] = data[j] * scale;                                                   \
-                    n_hits += (int)(word >> bit & 1);                                               \
-                }                                                                                   \
-                for (int h = 0; h < n_hits; h++) XMR_PREFETCH(entries + rows[h] + ends[h]);         \
-                for (int h = 0; h < n_hits; h++) {                                                  \
-                    const START *starts = (const START *)(entries + rows[h] + ends[h]);             \
-                    ends[h] = rows[h] + starts[1];                                                  \
-                    rows[h] += starts[0];                                                           \
-                    XMR_PREFETCH(entries + rows[h]);                                                \
-                    XMR_PREFETCH(entries + ends[h] - 1);                                            \
-                }                                                                                   \
-            } else {                                                                                \
-                int32_t asked[XMR_BATCH];                                                           \
-                int n_found = 0;                                                                    \
-                for (int64_t j = start; j < end; j++) { /* no branch here, either */                \
-                    const uint64_t *word = words + (indices[j] >> shift);                           \
-                    rows[n_hits] = (uint32_t)(word[0] >> 32);                                       \
-                    ends[n_hits] = (uint32_t)(word[1] >> 32);                                       \
-                    xs[n_hits] = data[j] * scale;                                                   \
-                    asked[n_hits] = indices[j];                                                     \
-                    n_hits += (int)(word[0] >> (indices[j] >> (shift - XMR_BITMAP_SHIFT) & 31) & 1);\
-                }                                                                                   \
-                for (int h = 0; h < n_hits; h++) {                                                  \
-                    XMR_PREFETCH(entries + rows[h]);                                                \
-                    XMR_PREFETCH(entries + ends[h] - 1);                                            \
-                }                                                                                   \
-                for (int h = 0; h < n_hits; h++) {                                                  \
-                    const uint16_t low = (uint16_t)asked[h];                                        \
-                    /* features of one crowded word, such as a dense block, take one walk together */\
-                    place = rows[h] == walked && asked[h] >= last ? place : rows[h];                \
-                    walked = rows[h];                                                               \
-                    last = asked[h];                                                                \
-                    while (place < ends[h] && *(const xmr_u16 *)(entries + place) < low)            \
-                        place += 2 + (uint32_t)sizeof(START) + *(const START *)(entries + place + 2);\
-                    if (place >= ends[h] || *(const xmr_u16 *)(entries + place) != low) continue;   \
-                    rows[n_found] = place + 2 + (uint32_t)sizeof(START);                            \
-                    ends[n_found] = rows[n_found] + *(const START *)(entries + place + 2);          \
-                    xs[n_found++] = xs[h];                                                          \
-                }                                                                                   \
-                n_hits = n_found;                                                                   \
+        int n_hits = 0;                                                                             \
+        if (shift == XMR_BITMAP_SHIFT) {                                                            \
+            for (int64_t j = 0; j < n; j++) {                                                       \
+                uint64_t word = words[indices[j] >> XMR_BITMAP_SHIFT];                              \
+                int bit = indices[j] & 31;                                                          \
+                uint32_t below = (uint32_t)word & (((uint32_t)1 << bit) - 1);                       \
+                hits->rows[n_hits] = (uint32_t)(word >> 32);                                        \
+                hits->ends[n_hits] = (uint32_t)sizeof(START) * (uint32_t)__builtin_popcount(below); \
+                hits->xs[n_hits] = data[j] * scale;                                                 \
+                n_hits += (int)(word >> bit & 1);                                                   \
+            }                                                                                       \
+            for (int h = 0; h < n_hits; h++) XMR_PREFETCH(entries + hits->rows[h] + hits->ends[h]); \
+        } else {                                                                                    \
+            for (int64_t j = 0; j < n; j++) {                                                       \
+                const uint64_t *word = words + (indices[j] >> shift);                               \
+                hits->rows[n_hits] = (uint32_t)(word[0] >> 32);                                     \
+                hits->ends[n_hits] = (uint32_t)(word[1] >> 32);                                     \
+                hits->xs[n_hits] = data[j] * scale;                                                 \
+                hits->features[n_hits] = indices[j];                                                \
+                n_hits += (int)(word[0] >> (indices[j] >> (shift - XMR_BITMAP_SHIFT) & 31) & 1);    \
             }                                                                                       \
             for (int h = 0; h < n_hits; h++) {                                                      \
-                float *restrict sums = h & 1 ? odd : margins;                                       \
-                XMR_ADD_ROW(SLOT, VALUE, sums, rows[h], ends[h], xs[h])                             \
+                XMR_PREFETCH(entries + hits->rows[h]);                                              \
+                XMR_PREFETCH(entries + hits->ends[h] - 1);                                          \
             }                                                                                       \
         }                                                                                           \
-        for (int64_t i = 0; i < fan_out; i++) margins[i] += odd[i];                                 \
+        hits->n = n_hits;                                                                           \
     }
 
-/* Ask for what a product with this chunk will read first: the intercepts, and the words of the query's features. */
-static inline void xmr_prefetch_chunk(const xmr_chunks *level, int64_t chunk, const int32_t *indices, int64_t n) {
-    const uint64_t *words = level->words + level->word_ptr[chunk];
-    const int shift = level->word_shift[chunk];
-    for (int64_t i = level->child_ptr[chunk]; i < level->child_ptr[chunk + 1]; i += XMR_LINE / sizeof(float))
-        XMR_PREFETCH(level->intercepts + i);
-    for (int64_t j = 0; j < n && j < XMR_BATCH; j++) XMR_PREFETCH(words + (indices[j] >> shift));
+/* Find the rows of features in those of their words. */
+#define XMR_DEFINE_FINDER(NAME, START)                                                              \
+    static void NAME(const xmr_chunks *level, int64_t chunk, xmr_walk *walk, xmr_hits *hits) {      \
+        const uint8_t *entries = level->entries + level->entry_ptr[chunk];                          \
+        uint32_t *rows = hits->rows, *ends = hits->ends, place = walk->place;                       \
+        int n_found = 0;                                                                            \
+        if (level->word_shift[chunk] == XMR_BITMAP_SHIFT) {                                         \
+            for (int h = 0; h < hits->n; h++) {                                                     \
+                const START *starts = (const START *)(entries + rows[h] + ends[h]);                 \
+                ends[h] = rows[h] + starts[1];                                                      \
+                rows[h] += starts[0];                                                               \
+                XMR_PREFETCH(entries + rows[h]);                                                    \
+                XMR_PREFETCH(entries + ends[h] - 1);                                                \
+            }                                                                                       \
+            return;                                                                                 \
+        }                                                                                           \
+        for (int h = 0; h < hits->n; h++) {                                                         \
+            const uint16_t low = (uint16_t)hits->features[h];                                       \
+            const int goes_on = rows[h] == walk->word && hits->features[h] >= walk->feature;        \
+            place = goes_on ? place : rows[h];                                                      \
+            walk->word = rows[h];                                                                   \
+            walk->feature = hits->features[h];                                                      \
+            while (place < ends[h] && *(const xmr_u16 *)(entries + place) < low)                    \
+                place += 2 + (uint32_t)sizeof(START) + *(const START *)(entries + place + 2);       \
+            if (place >= ends[h] || *(const xmr_u16 *)(entries + place) != low) continue;           \
+            rows[n_found] = place + 2 + (uint32_t)sizeof(START);                                    \
+            ends[n_found] = rows[n_found] + *(const START *)(entries + place + 2);                  \
+            hits->xs[n_found++] = hits->xs[h];                                                      \
+        }                                                                                           \
+        walk->place = place;                                                                        \
+        hits->n = n_found;                                                                          \
+    }
+
+/* Add rows, times the query's values, to the sums of the children, of which each has two: the additions to one would
+ * wait for each other. */
+#define XMR_DEFINE_ADDER(NAME, SLOT, VALUE)                                                         \
+    static void NAME(const xmr_chunks *level, int64_t chunk, const xmr_hits *hits,                  \
+                     float *margins) {                                                              \
+        const uint8_t *entries = level->entries + level->entry_ptr[chunk];                          \
+        const int64_t fan_out = level->child_ptr[chunk + 1] - level->child_ptr[chunk];              \
+        float *odd = margins + fan_out;                                                             \
+        for (int h = 0; h < hits->n; h++) {                                                         \
+            float *restrict sums = h & 1 ? odd : margins;                                           \
+            XMR_ADD_ROW(SLOT, VALUE, sums, hits->rows[h], hits->ends[h], hits->xs[h])               \
+        }                                                                                           \
+    }
+
+/* The stages of a product. Each asks for what the next one reads. */
+enum { XMR_ASK, XMR_READ, XMR_FIND, XMR_ADD, XMR_N_STAGES };
+
+/* The products of a query with the chunks of a beam, which is a list of keys. Up to XMR_BATCH features of the query and
+ * one chunk are a portion. While one is added, the stages before work on the three portions after it, so that nothing
+ * is read right after it was asked for. */
+typedef struct xmr_products {
+    const xmr_chunks *level;
+    const uint64_t *beam;
+    int64_t n_nodes;
+    const int32_t *indices;
+    const float *data;
+    int64_t n;
+    float floor; /* nodes below it are not wanted */
+    struct {
+        int64_t node, start; /* of the portion that comes next */
+        int turn;            /* and where its hits are kept */
+    } next[XMR_N_STAGES];
+    xmr_walk walk;
+    xmr_hits hits[XMR_N_STAGES - 1];
+} xmr_products;
+
+static inline void xmr_run_stage(xmr_products *p, int stage, float *margins) {
+    const xmr_chunks *level = p->level;
+    const int64_t node = p->next[stage].node, start = p->next[stage].start;
+    const int32_t *indices = p->indices + start;
+    const int64_t n = p->n - start < XMR_BATCH ? p->n - start : XMR_BATCH;
+    xmr_hits *hits = p->hits + p->next[stage].turn;
+    if (node == p->n_nodes || xmr_key_score(p->beam[node]) < p->floor) return;
+    const int64_t chunk = xmr_key_identifier(p->beam[node]);
+    if (stage == XMR_ASK) {
+        const uint64_t *words = level->words + level->word_ptr[chunk];
+        const int shift = level->word_shift[chunk];
+        for (int64_t j = 0; j < n; j++) XMR_PREFETCH(words + (indices[j] >> shift));
+        for (int64_t i = level->child_ptr[chunk]; i < level->child_ptr[chunk + 1]; i += XMR_LINE / sizeof(float))
+            XMR_PREFETCH(level->intercepts + i);
+    } else if (stage == XMR_READ) {
+        level->read(level, chunk, indices, p->data + start, n, hits);
+    } else if (stage == XMR_FIND) {
+        if (start == 0) p->walk = (xmr_walk){UINT32_MAX, 0, 0};
+        level->find(level, chunk, &p->walk, hits);
+    } else {
+        level->add(level, chunk, hits, margins);
+    }
+    p->next[stage].turn = p->next[stage].turn == XMR_N_STAGES - 2 ? 0 : p->next[stage].turn + 1;
+    p->next[stage].start = start + XMR_BATCH < p->n ? start + XMR_BATCH : 0;
+    p->next[stage].node += p->next[stage].start == 0;
+}
+
+/* Begin the products of a query with the nodes of a beam. */
+static inline void xmr_open_products(xmr_products *p, const xmr_chunks *level, const uint64_t *beam, int64_t n_nodes,
+                                     const int32_t *indices, const float *data, int64_t n) {
+    p->level = level;
+    p->beam = beam;
+    p->n_nodes = n_nodes;
+    p->indices = indices;
+    p->data = data;
+    p->n = n;
+    p->floor = -INFINITY;
+    memset(p->next, 0, sizeof(p->next));
+    for (int lead = XMR_ADD; lead > 0; lead--)
+        for (int stage = XMR_ASK; stage < lead; stage++) xmr_run_stage(p, stage, NULL);
+}
+
+/* margins[child] = intercept + product, for the children of the next node; margins has room for twice as many. The node
+ * reaches `floor`, and those after it are wanted if they do. */
+static inline void xmr_next_product(xmr_products *p, float floor, float *margins) {
+    const xmr_chunks *level = p->level;
+    p->floor = floor;
+    const int64_t node = p->next[XMR_ADD].node, chunk = xmr_key_identifier(p->beam[node]);
+    const int64_t first = level->child_ptr[chunk], fan_out = level->child_ptr[chunk + 1] - first;
+    memcpy(margins, level->intercepts + first, (size_t)fan_out * sizeof(float));
+    memset(margins + fan_out, 0, (size_t)fan_out * sizeof(float));
+    while (p->next[XMR_ADD].node == node)
+        for (int stage = XMR_ASK; stage <= XMR_ADD; stage++) xmr_run_stage(p, stage, margins);
+    for (int64_t i = 0; i < fan_out; i++) margins[i] += margins[fan_out + i];
 }
 
 /* Score transforms, see ranking/_score_transform.py. */
@@ -245,52 +344,64 @@ static inline float xmr_log_sigmoid(float margin) {
         return bound;                                                                               \
     }
 
-#define XMR_DEFINE_ADDERS(VARIANT)                                       \
-    XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, xmr_u8, xmr_u16, xmr_i8)       \
-    XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, xmr_u16, xmr_u32, xmr_i8)     \
-    XMR_DEFINE_ADDER(add_u32_i8_##VARIANT, xmr_u32, xmr_u32, xmr_i8)     \
-    XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, xmr_u8, xmr_u16, xmr_i16)     \
-    XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, xmr_u16, xmr_u32, xmr_i16)   \
-    XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, xmr_u32, xmr_u32, xmr_i16)   \
-    XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, xmr_u8, xmr_u16, xmr_f32)     \
-    XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, xmr_u16, xmr_u32, xmr_f32)   \
-    XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, xmr_u32, xmr_u32, xmr_f32)   \
-    XMR_DEFINE_TRANSFORM(transform_##VARIANT)                            \
-    XMR_DEFINE_BOUNDER(bound_##VARIANT)                                  \
+#define XMR_DEFINE_FUNCTIONS(VARIANT)                         \
+    XMR_DEFINE_READER(read_u16_##VARIANT, xmr_u16)            \
+    XMR_DEFINE_READER(read_u32_##VARIANT, xmr_u32)            \
+    XMR_DEFINE_FINDER(find_u16_##VARIANT, xmr_u16)            \
+    XMR_DEFINE_FINDER(find_u32_##VARIANT, xmr_u32)            \
+    XMR_DEFINE_ADDER(add_u8_i8_##VARIANT, xmr_u8, xmr_i8)     \
+    XMR_DEFINE_ADDER(add_u16_i8_##VARIANT, xmr_u16, xmr_i8)   \
+    XMR_DEFINE_ADDER(add_u32_i8_##VARIANT, xmr_u32, xmr_i8)   \
+    XMR_DEFINE_ADDER(add_u8_i16_##VARIANT, xmr_u8, xmr_i16)   \
+    XMR_DEFINE_ADDER(add_u16_i16_##VARIANT, xmr_u16, xmr_i16) \
+    XMR_DEFINE_ADDER(add_u32_i16_##VARIANT, xmr_u32, xmr_i16) \
+    XMR_DEFINE_ADDER(add_u8_f32_##VARIANT, xmr_u8, xmr_f32)   \
+    XMR_DEFINE_ADDER(add_u16_f32_##VARIANT, xmr_u16, xmr_f32) \
+    XMR_DEFINE_ADDER(add_u32_f32_##VARIANT, xmr_u32, xmr_f32) \
+    XMR_DEFINE_TRANSFORM(transform_##VARIANT)                 \
+    XMR_DEFINE_BOUNDER(bound_##VARIANT)                       \
     XMR_DEFINE_GATHERER(gather_##VARIANT)
 
-#define XMR_ADDER_ROW(VARIANT)                                                             \
-    {                                                                                      \
-        {add_u8_i8_##VARIANT, add_u16_i8_##VARIANT, add_u32_i8_##VARIANT},                 \
-            {add_u8_i16_##VARIANT, add_u16_i16_##VARIANT, add_u32_i16_##VARIANT},          \
-            {add_u8_f32_##VARIANT, add_u16_f32_##VARIANT, add_u32_f32_##VARIANT},          \
+typedef struct xmr_functions {
+    xmr_reader read[2];
+    xmr_finder find[2];
+    xmr_adder add[3][3]; /* by the sizes of values and slots: 1, 2 or 4 bytes */
+    xmr_transformer transform;
+    xmr_gatherer gather;
+    xmr_bounder bound;
+} xmr_functions;
+
+#define XMR_FUNCTIONS(VARIANT)                                                    \
+    {                                                                             \
+        {read_u16_##VARIANT, read_u32_##VARIANT},                                 \
+        {find_u16_##VARIANT, find_u32_##VARIANT},                                 \
+        {{add_u8_i8_##VARIANT, add_u16_i8_##VARIANT, add_u32_i8_##VARIANT},       \
+         {add_u8_i16_##VARIANT, add_u16_i16_##VARIANT, add_u32_i16_##VARIANT},    \
+         {add_u8_f32_##VARIANT, add_u16_f32_##VARIANT, add_u32_f32_##VARIANT}},   \
+        transform_##VARIANT, gather_##VARIANT, bound_##VARIANT                    \
     }
 
-XMR_DEFINE_ADDERS(baseline)
+XMR_DEFINE_FUNCTIONS(baseline)
 #if XMR_X86_VARIANTS
 XMR_TARGET_BEGIN_AVX2
-XMR_DEFINE_ADDERS(avx2)
+XMR_DEFINE_FUNCTIONS(avx2)
 XMR_TARGET_END
 /* Look-ups and short scattered adds gain nothing from wider vectors. */
-static const xmr_adder XMR_ADDERS[XMR_N_VARIANTS][3][3] = {XMR_ADDER_ROW(baseline), XMR_ADDER_ROW(avx2),
-                                                           XMR_ADDER_ROW(avx2)};
-static const xmr_transformer XMR_TRANSFORMERS[XMR_N_VARIANTS] = {transform_baseline, transform_avx2,
-                                                                 transform_avx2};
-static const xmr_gatherer XMR_GATHERERS[XMR_N_VARIANTS] = {gather_baseline, gather_avx2, gather_avx2};
-static const xmr_bounder XMR_BOUNDERS[XMR_N_VARIANTS] = {bound_baseline, bound_avx2, bound_avx2};
+static const xmr_functions XMR_VARIANTS[XMR_N_VARIANTS] = {XMR_FUNCTIONS(baseline), XMR_FUNCTIONS(avx2),
+                                                           XMR_FUNCTIONS(avx2)};
 #else
-static const xmr_adder XMR_ADDERS[1][3][3] = {XMR_ADDER_ROW(baseline)};
-static const xmr_transformer XMR_TRANSFORMERS[1] = {transform_baseline};
-static const xmr_gatherer XMR_GATHERERS[1] = {gather_baseline};
-static const xmr_bounder XMR_BOUNDERS[1] = {bound_baseline};
+static const xmr_functions XMR_VARIANTS[1] = {XMR_FUNCTIONS(baseline)};
 #endif
 
 /* Take the functions for values of 1, 2 or 4 bytes and slots of 1, 2 or 4 bytes. */
 static inline void xmr_choose_functions(xmr_chunks *level, int variant, int value_size, int slot_size) {
-    level->add = XMR_ADDERS[variant][value_size >> 1][slot_size >> 1];
-    level->transform = XMR_TRANSFORMERS[variant];
-    level->gather = XMR_GATHERERS[variant];
-    level->bound = XMR_BOUNDERS[variant];
+    const xmr_functions *functions = XMR_VARIANTS + variant;
+    level->read = functions->read[slot_size > 1];
+    level->find = functions->find[slot_size > 1];
+    level->add = functions->add[value_size >> 1][slot_size >> 1];
+    level->transform = functions->transform;
+    level->gather = functions->gather;
+    level->bound = functions->bound;
 }
 
 #endif
