@@ -111,6 +111,7 @@ typedef struct xmr_walk {
                 uint64_t word = words[indices[j] >> XMR_BITMAP_SHIFT];                              \
                 int bit = indices[j] & 31;                                                          \
                 uint32_t below = (uint32_t)word & (((uint32_t)1 << bit) - 1);                       \
+                /* for now the end says where behind the word's first byte its start and end stand */\
                 hits->rows[n_hits] = (uint32_t)(word >> 32);                                        \
                 hits->ends[n_hits] = (uint32_t)sizeof(START) * (uint32_t)__builtin_popcount(below); \
                 hits->xs[n_hits] = data[j] * scale;                                                 \
@@ -203,6 +204,7 @@ typedef struct xmr_products {
     xmr_hits hits[XMR_N_STAGES - 1];
 } xmr_products;
 
+/* Run a stage for its next portion, unless there is none or its node is not wanted any more. */
 static inline void xmr_run_stage(xmr_products *p, int stage, float *margins) {
     const xmr_chunks *level = p->level;
     const int64_t node = p->next[stage].node, start = p->next[stage].start;
@@ -214,8 +216,13 @@ static inline void xmr_run_stage(xmr_products *p, int stage, float *margins) {
     if (stage == XMR_ASK) {
         const uint64_t *words = level->words + level->word_ptr[chunk];
         const int shift = level->word_shift[chunk];
-        for (int64_t j = 0; j < n; j++) XMR_PREFETCH(words + (indices[j] >> shift));
-        for (int64_t i = level->child_ptr[chunk]; i < level->child_ptr[chunk + 1]; i += XMR_LINE / sizeof(float))
+        const int64_t next = shift != XMR_BITMAP_SHIFT; /* rows of a list's word end where the next word's begin */
+        for (int64_t j = 0; j < n; j++) {
+            XMR_PREFETCH(words + (indices[j] >> shift));
+            XMR_PREFETCH(words + (indices[j] >> shift) + next);
+        }
+        const int64_t end = start == 0 ? level->child_ptr[chunk + 1] : 0;
+        for (int64_t i = level->child_ptr[chunk]; i < end; i += XMR_LINE / sizeof(float))
             XMR_PREFETCH(level->intercepts + i);
     } else if (stage == XMR_READ) {
         level->read(level, chunk, indices, p->data + start, n, hits);

@@ -17,7 +17,9 @@ SIGMOIDS = [["sigmoid"] * 3, ["l3_hinge", "sigmoid", "sigmoid"], ["sigmoid", "l2
 TRANSFORMS = ["identity", "sigmoid", "l1_hinge", "l2_hinge", "l3_hinge", "l4_hinge"]
 
 
-def random_model(seed, *, n_features=15, fan_outs=(3, 4, 5), overlap=False, integral=False):
+def random_model(
+    seed, *, n_features=15, fan_outs=(3, 4, 5), overlap=False, integral=False, density=0.6, per_row=0.4
+):
     """A tree with random weights; integral weights make ties common and sums exact."""
     rng = np.random.default_rng(seed)
     child_ptr, width = [], 1
@@ -40,7 +42,7 @@ def random_model(seed, *, n_features=15, fan_outs=(3, 4, 5), overlap=False, inte
     for ptr in child_ptr:
         shape = (n_features, int(ptr[-1]))
         coef = sp.random_array(shape, density=0.4, rng=rng, format="csc").toarray() * 2 - 0.5
-        coef *= rng.uniform(size=shape) < 0.6
+        coef *= rng.uniform(size=shape) < density
         intercept = rng.normal(size=shape[1])
         if integral:
             coef, intercept = np.round(coef), np.round(intercept)
@@ -49,7 +51,7 @@ def random_model(seed, *, n_features=15, fan_outs=(3, 4, 5), overlap=False, inte
         weights.append(ChunkedWeights.from_csc(sp.csc_array(coef), intercept, ptr))
         coefs.append(coef)
         intercepts.append(intercept)
-    X = sp.random_array((20, n_features), density=0.4, rng=rng, format="csr")
+    X = sp.random_array((20, n_features), density=per_row, rng=rng, format="csr")
     if integral:
         X.data[:] = 1
     return tree, weights, coefs, intercepts, sp.csr_array(X, dtype=np.float32)
@@ -102,6 +104,16 @@ def test_wide_nodes(beam_width, k, integral, overlap):
     allowed = np.random.default_rng(0).random((3, model[0].n_labels)) < 0.05
     mask = sp.csr_array(allowed.astype(np.float32))
     check_against_reference(model, ["l1_hinge"] * 2, beam_width, k, mask, exact=integral)
+
+
+@pytest.mark.parametrize("per_row", [0.002, 0.02, 0.2])
+def test_chunks_of_few_features(per_row):
+    """Each word stands for many features, whose rows are walked; rows of a query with few and many of them."""
+    for seed in range(5):
+        model = random_model(seed, n_features=3000, density=0.004, per_row=per_row)
+        assert all((level.word_shift > 5).all() for level in model[1])
+        check_against_reference(model, ["l3_hinge"] * 3, beam_width=4, k=6)
+    assert (np.diff(model[-1].indptr).min() > 64) == (per_row == 0.2)
 
 
 def test_transforms_per_level():
