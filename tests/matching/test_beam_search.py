@@ -108,7 +108,7 @@ def test_wide_nodes(beam_width, k, integral, overlap):
 
 @pytest.mark.parametrize("per_row", [0.002, 0.02, 0.2])
 def test_chunks_of_few_features(per_row):
-    """Each word stands for many features, whose rows are walked; rows of a query with few and many of them."""
+    """Words stand for many features each, whose rows are walked; queries with few features and many."""
     for seed in range(5):
         model = random_model(seed, n_features=3000, density=0.004, per_row=per_row)
         assert all((level.word_shift > 5).all() for level in model[1])
