@@ -5,7 +5,6 @@ NeurIPS 2021. Imported where it is used, because it needs torch.
 """
 
 from dataclasses import asdict, replace
-from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -58,7 +57,6 @@ class Curriculum:
                 "row(s) for training."
             )
         self.validation_rows, self.rows = np.split(order, [n_validation])
-        self.learnt = np.sort(self.rows)  # in the order of the texts, for the linear models
 
     def run(self, log, checkpoint=None, saved=None):
         """Train level by level.
@@ -78,16 +76,18 @@ class Curriculum:
             One for each level: its nodes, steps, losses and seconds.
         """
         tensors, facts = saved or (None, {"number": 0, "history": []})
-        history, previous = facts["history"], TrainedLevel(self, 0, None)
+        history, head = facts["history"], None
         for number in range(facts["number"], len(self.levels)):
             level = self.levels[number]
+            read, solved = self._drawn_rows(number)
+            previous = TrainedLevel(self, level - 1, head, read, solved)
             rows = self._rows_of(number, previous) if tensors is None else _csr_of(tensors)
             problem = LevelProblem(self._child_ptr(level), self.counts[level], rows)
             if tensors is None:
-                training = self._training(number, problem, *self._start(number, problem, previous))
+                training = self._training(number, problem, read, *self._start(number, problem, previous))
             else:
                 start = (tensors[f"head.{name}"].numpy() for name in ("weights", "biases"))
-                training = self._training(number, problem, *start)
+                training = self._training(number, problem, read, *start)
                 training.load_state(tensors, Progress(**facts["progress"]))
                 tensors = None
 
@@ -104,8 +104,22 @@ class Curriculum:
 
             training.run(look)
             history.append({"n_nodes": self.tree.n_nodes[level], **asdict(training.progress)})
-            previous = TrainedLevel(self, level, training.head)
+            head = training.head
         return history
+
+    def _n_steps(self, number):
+        """Steps of a level."""
+        return int(np.ceil(self.epochs[number] * -(-self.rows.size // self.settings.batch_size)))
+
+    def _drawn_rows(self, number):
+        """Rows that a level reads, and as many that its linear models are solved on, ascending.
+
+        In less than an epoch other ones, as far as there are: scorers know the rows that they were solved
+        on, whose loss then has little to teach.
+        """
+        order = self._rng(3, number).permutation(self.rows)
+        n_rows = min(order.size, self._n_steps(number) * self.settings.batch_size)
+        return np.sort(order[:n_rows]), np.sort(order[order.size - n_rows :])
 
     def _child_ptr(self, level):
         if self.params.fine_tuning == "single":  # one resolution: every node hangs from the root
@@ -129,27 +143,27 @@ class Curriculum:
             return random_weights(int(problem.child_ptr[-1]), self.encoder.n_dims, rng)
         if bootstrap == "inherit":
             return inherited_weights(problem.child_ptr, *previous.head.arrays())
-        embeddings, learnt = previous.embeddings, self.learnt
+        solved = previous.solved
+        embeddings = previous.embeddings(solved)
         return self.processes.on_first(
             lambda: solved_weights(
-                replace(problem, positives=problem.positives[learnt], rows=problem.rows[learnt]),
-                embeddings[learnt],
+                replace(problem, positives=problem.positives[solved], rows=problem.rows[solved]),
+                embeddings,
                 is_weighted=bootstrap == "weighted_linear",
                 seed=int(rng.integers(2**31)),
             )
         )
 
-    def _training(self, number, problem, weights, biases):
+    def _training(self, number, problem, read, weights, biases):
         def candidates(rows, max_candidates, rng):
             return candidate_batch(
                 problem.child_ptr, problem.positives[rows], problem.rows[rows], max_candidates, rng
             )
 
-        n_batches = -(-self.rows.size // self.settings.batch_size)
         return LevelTraining(
             self.encoder, CandidateHead(weights, biases), self.tokens, candidates,
-            mean_candidates(problem.child_ptr, problem.rows, self.settings.max_candidates), self.rows,
-            self.validation_rows, int(np.ceil(self.epochs[number] * n_batches)), self.settings,
+            mean_candidates(problem.child_ptr, problem.rows[read], self.settings.max_candidates), read,
+            self.validation_rows, self._n_steps(number), self.settings,
             seed=int(self._rng(2, number).integers(2**31)), processes=self.processes,
         )  # fmt: skip
 
@@ -167,31 +181,49 @@ class TrainedLevel:
         0 where nothing is trained yet.
     head : CandidateHead or None
         None for level 0.
+    read, solved : ndarray of int
+        Rows that the next level reads, and those that its linear models are solved on.
     """
 
-    def __init__(self, curriculum, level, head):
+    def __init__(self, curriculum, level, head, read, solved):
         self.curriculum, self.level, self.head = curriculum, level, head
+        self.read, self.solved = read, solved
+        self._is_embedded = np.zeros(curriculum.n_samples, dtype=bool)
+        self._vectors = np.empty((curriculum.n_samples, curriculum.encoder.n_dims), dtype=np.float32)
 
-    @cached_property
-    def embeddings(self):
-        """Of all rows, ndarray of shape (n_samples, n_dims)."""
+    def embeddings(self, rows):
+        """Of some rows, ndarray of shape (n_rows, n_dims); each is encoded once."""
         outer = self.curriculum
-        return outer.processes.embed(outer.encoder, outer.tokens)
+        missing = rows[~self._is_embedded[rows]]
+        if missing.size:
+            self._vectors[missing] = outer.processes.embed(outer.encoder, outer.tokens, missing)
+            self._is_embedded[missing] = True
+        return self._vectors[rows]
 
     def match(self):
-        """Nodes that a linear model on features and embeddings finds, (n_samples, n_matched), -1 padded."""
-        embeddings = self.embeddings
-        return self.curriculum.processes.on_first(lambda: self._match(embeddings))
+        """Nodes that a linear model on features and embeddings finds, (n_samples, n_matched), -1 padded.
 
-    def _match(self, embeddings):
+        For rows that the next level looks at; others have none.
+        """
+        rows = np.unique(np.concatenate([self.read, self.solved, self.curriculum.validation_rows]))
+        self.embeddings(rows)  # all processes encode, before the first goes on alone
+        return self.curriculum.processes.on_first(lambda: self._match(rows))
+
+    def _match(self, rows):
         outer = self.curriculum
         n_nodes = outer.tree.n_nodes[self.level]
         tree = LabelTree(outer.tree.child_ptr[: self.level], np.arange(n_nodes))
         k = min(outer.params.n_matched, n_nodes)
-        features = join_features(outer.X, embeddings, outer.params.embedding_weight)
         matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
-        matcher.fit(features[outer.learnt], pattern_of(outer.counts[self.level])[outer.learnt])
-        return matcher.predict_topk(features, k)[0]
+        matcher.fit(self._features(self.solved), pattern_of(outer.counts[self.level])[self.solved])
+        nodes = np.full((outer.n_samples, k), -1, dtype=np.int32)
+        nodes[rows] = matcher.predict_topk(self._features(rows), k)[0]
+        return nodes
+
+    def _features(self, rows):
+        outer = self.curriculum
+        X = None if outer.X is None else outer.X[rows]
+        return join_features(X, self.embeddings(rows), outer.params.embedding_weight)
 
 
 def chosen_levels(tree, fine_tuning, max_nodes):

@@ -57,7 +57,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
     weighted_loss : bool, default=True
         Whether a positive node counts as often as the row has labels below it.
     n_epochs : float or list of float, default=1.0
-        Passes over the training rows in each level; a list has one entry per level trained on.
+        Passes over the training rows in each level; a list has one entry per level trained on. A level of
+        less than one reads a random part of them; its linear models learn from as many others.
     batch_size : int, default=32
         Rows of an optimiser step, those of all processes together.
     accumulation_steps : int, default=1

@@ -140,13 +140,14 @@ class Processes:
             parameter.grad = gradient.view_as(parameter) if n else None
         return loss[0].clone()
 
-    def embed(self, encoder, tokens):
-        """Vectors of all texts as from ``encoder.embed``, each process encoding a part of them."""
+    def embed(self, encoder, tokens, rows=None):
+        """Vectors of texts as from ``encoder.embed``, each process encoding a part of them."""
         encoder = encoder.rounded()
         if self.size == 1:
-            return encoder.embed(tokens)
-        mine = torch.from_numpy(encoder.embed(tokens, self.share(np.arange(tokens.n_texts))))
-        embeddings = np.empty((tokens.n_texts, encoder.n_dims), dtype=np.float32)
+            return encoder.embed(tokens, rows)
+        rows = np.arange(tokens.n_texts) if rows is None else rows
+        mine = torch.from_numpy(encoder.embed(tokens, self.share(rows)))
+        embeddings = np.empty((rows.size, encoder.n_dims), dtype=np.float32)
         for rank in range(self.size):
             part = embeddings[rank :: self.size]
             vectors = (mine if rank == self.rank else torch.empty(part.shape)).to(encoder.device)

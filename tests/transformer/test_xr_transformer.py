@@ -26,9 +26,11 @@ from sklearn_xmr import (
     OverlappingIndexer,
     XRLinearClassifier,
     XRTransformerClassifier,
+    _fine_tuning,
 )
 from sklearn_xmr._fine_tuning import label_counts
 from sklearn_xmr._torch._checkpoint import Checkpoint
+from sklearn_xmr._torch._distributed import Processes
 from sklearn_xmr._torch._training import EPSILON, LevelTraining
 
 TREE = HierarchicalKMeans(branching_factor=4, max_leaf_size=3)  # levels of 4 and 12 nodes
@@ -117,6 +119,37 @@ def test_epsilon_follows_the_candidates_of_a_level(pair, task, monkeypatch, chan
     monkeypatch.setattr(LevelTraining, "run", record)
     fit(pair, task, **changes)
     np.testing.assert_allclose(found, EPSILON / np.array(n_candidates))
+
+
+def test_part_of_an_epoch_looks_at_no_other_rows(pair, task, monkeypatch):
+    """Its linear models are solved on as many rows as its steps read, others as far as there are."""
+    embed, step, solve = Processes.embed, LevelTraining._step, _fine_tuning.solved_weights
+    embedded, read, n_solved = [], [], []
+
+    def note_embedded(processes, encoder, tokens, rows=None):
+        embedded.append(rows)
+        return embed(processes, encoder, tokens, rows)
+
+    def note_read(training, number, forward):
+        if number == 0:
+            read.append([])
+        read[-1].extend(training._batch(number))
+        return step(training, number, forward)
+
+    def note_solved(problem, embeddings, **settings):
+        assert problem.positives.shape[0] == problem.rows.shape[0] == len(embeddings)
+        n_solved.append(len(embeddings))
+        return solve(problem, embeddings, **settings)
+
+    monkeypatch.setattr(Processes, "embed", note_embedded)
+    monkeypatch.setattr(LevelTraining, "_step", note_read)
+    monkeypatch.setattr(_fine_tuning, "solved_weights", note_solved)
+    held_out = fit(pair, task, n_epochs=[0.3, 0.6], validation_fraction=0.2).validation_indices_
+    assert [len(rows) for rows in read] == n_solved == [32, 48]  # two and three of five batches of 80 rows
+    first, second, last = embedded
+    assert len(first) == 32 and not {*first} & {*read[0], *held_out}  # the first level matches no rows
+    np.testing.assert_array_equal(second, np.arange(100))  # 48 and the 32 others are solved on, 20 held out
+    assert last is None  # for the ranker
 
 
 def test_label_counts():
