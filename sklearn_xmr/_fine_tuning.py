@@ -214,16 +214,14 @@ class TrainedLevel:
         n_nodes = outer.tree.n_nodes[self.level]
         tree = LabelTree(outer.tree.child_ptr[: self.level], np.arange(n_nodes))
         k = min(outer.params.n_matched, n_nodes)
-        matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
-        matcher.fit(self._features(self.solved), pattern_of(outer.counts[self.level])[self.solved])
-        nodes = np.full((outer.n_samples, k), -1, dtype=np.int32)
-        nodes[rows] = matcher.predict_topk(self._features(rows), k)[0]
-        return nodes
-
-    def _features(self, rows):
-        outer = self.curriculum
         X = None if outer.X is None else outer.X[rows]
-        return join_features(X, self.embeddings(rows), outer.params.embedding_weight)
+        features = join_features(X, self.embeddings(rows), outer.params.embedding_weight)
+        learnt = features[np.searchsorted(rows, self.solved)]
+        matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
+        matcher.fit(learnt, pattern_of(outer.counts[self.level])[self.solved])
+        nodes = np.full((outer.n_samples, k), -1, dtype=np.int32)
+        nodes[rows] = matcher.predict_topk(features, k)[0]
+        return nodes
 
 
 def chosen_levels(tree, fine_tuning, max_nodes):
