@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
+from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import describe_machine, machine_line
@@ -44,6 +45,19 @@ from sklearn_xmr.utils._votes import count_votes
 #: Labels that a ranker gives to an average: those of `XMREnsembleClassifier`.
 N_CANDIDATES = 20
 HEADER = ["Features", "Ranker", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
+
+
+class KeptFeatures(BaseEstimator):
+    """Ranker that only keeps what it is given: features and embeddings of the training texts."""
+
+    def fit(self, X, y):
+        """Keep X."""
+        self.X_, self.classes_ = X, np.arange(y.shape[1])
+        return self
+
+    def predict_topk(self, X, k=5):
+        """Rank nothing, as this is no ranker."""
+        raise NotImplementedError
 
 
 class ReadyFeatures(BaseEstimator):
@@ -114,16 +128,18 @@ def run_linear(name, X_train, X_test, data, rankers, fine_tuning="-", encoding="
         yield [name, ranker_name, *precisions(data["Y_test"], ranking), fine_tuning, encoding, *seconds]
 
 
-def encode(model, data, fine_tuning="-"):
+def encode(model, data):
     """Embeddings of training and test texts, and the seconds of a table row that tell of the encoder."""
-    embeddings, seconds = [], []
-    for part in ("train", "test"):
-        start = time.perf_counter()
-        embeddings.append(model.transform(data[f"texts_{part}"]))
-        seconds.append(time.perf_counter() - start)
-    return embeddings, {
-        "fine_tuning": fine_tuning, "encoding": f"{seconds[0]:.1f}", "encoding_test": seconds[1]
-    }  # fmt: skip
+    embeddings = normalize(model.ranker_.X_[:, data["X_train"].shape[1] :].toarray())
+    start = time.perf_counter()
+    embeddings_test = model.transform(data["texts_test"])
+    encoding_test = time.perf_counter() - start
+    seconds = model.fit_seconds_
+    return (embeddings, embeddings_test), {
+        "fine_tuning": f"{seconds['fine_tuning']:.1f}" if model.history_ else "-",
+        "encoding": f"{seconds['encoding']:.1f}",
+        "encoding_test": encoding_test,
+    }
 
 
 def run_encoder(name, embeddings, times, data, rankers, weights, held_out=None, grid=None):
@@ -195,19 +211,14 @@ def run_best(features, data, grid, held_out, **times):
     yield from run_linear(title, *features[title], data, {name: make_ranker(parameters)}, **times)
 
 
-def fit_frozen(data, common):
-    """A model that only loaded its encoder."""
-    model = XRTransformerClassifier(vectorizer="drop", fine_tuning=None, random_state=0, **common)
-    return model.fit(data["texts_train"][:100], data["Y_train"][:100])
-
-
-def fit_fine_tuned(
+def fit_encoder(
     data, seed=0, *, branching_factor=PRELIMINARY_BRANCHING_FACTOR,
     max_leaf_size=PRELIMINARY_MAX_LEAF_SIZE, **settings,
 ):  # fmt: skip
-    """A model, its seconds of fine-tuning, and a sentence on how its levels went."""
+    """A model without a ranker, and a sentence on how its levels went."""
     model = XRTransformerClassifier(
         vectorizer=ReadyFeatures(data["X_train"], data["X_test"]),
+        ranker=KeptFeatures(),
         preliminary_indexer=HierarchicalKMeans(branching_factor, max_leaf_size),
         random_state=seed,
         verbose=True,
@@ -220,10 +231,10 @@ def fit_fine_tuned(
         for level in model.history_
     )
     levels += (
-        f"; the whole fit, encoding included: {time.perf_counter() - start:.0f} s, "
+        f"; all but the ranker, the last encoding included: {time.perf_counter() - start:.0f} s, "
         f"{time.process_time() - cpu_start:.0f} CPU s"
     )
-    return model, f"{model.fit_seconds_['fine_tuning']:.1f}", levels
+    return model, levels
 
 
 def limit_threads(n_threads):
@@ -235,16 +246,16 @@ def limit_threads(n_threads):
 
 
 def fit_side_by_side(n_encoders, n_threads, data, settings):
-    """Results of `fit_fine_tuned` for the seeds 0, 1, ..., in processes that share the threads."""
+    """Results of `fit_encoder` for the seeds 0, 1, ..., in processes that share the threads."""
     if n_encoders == 1:
-        return [fit_fine_tuned(data, **settings)]
+        return [fit_encoder(data, **settings)]
     with ProcessPoolExecutor(
         n_encoders,
         multiprocessing.get_context("spawn"),  # torch's threads do not survive a fork
         initializer=limit_threads,
         initargs=(max(1, n_threads // n_encoders),),
     ) as pool:
-        return list(pool.map(partial(fit_fine_tuned, data, **settings), range(n_encoders)))
+        return list(pool.map(partial(fit_encoder, data, **settings), range(n_encoders)))
 
 
 def run_one(data, ranker, common):
@@ -328,7 +339,7 @@ def main():
         features = data["X_train"], data["X_test"]
         add(run_linear("tf-idf", *features, data, {"linear defaults": XRLinearClassifier(), **rankers}))
     if "frozen" in arguments.runs:
-        encoded = encode(fit_frozen(data, common), data)
+        encoded = encode(fit_encoder(data, fine_tuning=None, **common)[0], data)
         add(run_encoder("frozen", *encoded, data, rankers, arguments.weights))
     if "one" in arguments.runs:
         notes.append(run_one(data, next(iter(rankers.values())), common))
@@ -336,10 +347,8 @@ def main():
         if mode in arguments.runs:
             settings = {**common, "fine_tuning": mode, **settings}
             encoders = []
-            for model, seconds, levels in fit_side_by_side(
-                arguments.encoders, arguments.threads, data, settings
-            ):
-                embeddings, times = encode(model, data, seconds)
+            for model, levels in fit_side_by_side(arguments.encoders, arguments.threads, data, settings):
+                embeddings, times = encode(model, data)
                 encoders.append(embeddings)
                 add(run_encoder(mode, embeddings, times, data, rankers, arguments.weights,
                                 model.validation_indices_, arguments.grid))  # fmt: skip

@@ -113,8 +113,8 @@ def test_branching_factor_shapes_the_preliminary_tree(monkeypatch):
 
     monkeypatch.setattr(benchmark, "XRTransformerClassifier", Recorded)
     data = dict.fromkeys(("texts_train", "X_train", "X_test", "Y_train"))
-    benchmark.fit_fine_tuned(data, branching_factor=4, n_epochs=2)
-    benchmark.fit_fine_tuned(data)
+    benchmark.fit_encoder(data, branching_factor=4, n_epochs=2)
+    benchmark.fit_encoder(data)
     trees = [parameters.pop("preliminary_indexer") for parameters in made]
     assert [tree.branching_factor for tree in trees] == [4, PRELIMINARY_BRANCHING_FACTOR]
     assert {tree.max_leaf_size for tree in trees} == {PRELIMINARY_MAX_LEAF_SIZE}
