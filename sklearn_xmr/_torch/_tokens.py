@@ -37,11 +37,14 @@ class TokenStore:
     def thin(self, rows, share, rng):
         """Some texts without a random share of their tokens; the first and the last of a text stay.
 
+        Each text loses the share itself, rounded, and not every token with that probability: texts of
+        similar length stay so, and a batch of them has little padding.
+
         Parameters
         ----------
         rows : ndarray of int
         share : float
-            Probability that a token is left out.
+            In [0, 1), of the tokens between the first and the last.
         rng : numpy.random.Generator
 
         Returns
@@ -51,18 +54,25 @@ class TokenStore:
         """
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         ends = np.cumsum(lengths)
-        kept = rng.random(ends[-1]) >= share
-        kept[ends - lengths] = kept[ends - 1] = True
-        return TokenStore(self._gather(rows)[kept], np.append(0, np.cumsum(kept)[ends - 1]))
+        starts = ends - lengths
+        drawn = rng.random(ends[-1])
+        drawn[starts] = drawn[ends - 1] = 1.0  # behind every other token
+        text = np.repeat(np.arange(rows.size), lengths)
+        order = np.lexsort((drawn, text))
+        n_dropped = np.rint(share * np.maximum(lengths - 2, 0)).astype(np.int64)
+        rank = np.arange(ends[-1]) - np.repeat(starts, lengths)
+        kept = np.ones(ends[-1], dtype=bool)
+        kept[order[rank < n_dropped[text]]] = False
+        return TokenStore(self._gather(rows)[kept], np.append(0, np.cumsum(lengths - n_dropped)))
 
-    def pad(self, rows, pad_id, multiple=8, limit=None):
+    def pad(self, rows, pad_id, multiple, limit=None):
         """Texts as tensors, padded on the right to the longest of them, rounded up to a multiple.
 
         Parameters
         ----------
         rows : ndarray of int
         pad_id : int
-        multiple : int, default=8
+        multiple : int
         limit : int, default=None
             Not rounded up beyond it, as a model may have no further positions.
 
