@@ -156,7 +156,7 @@ class TextEncoder:
         """Token ids of a list of str, a TokenStore."""
         return tokenize(self.tokenizer, texts, self.max_length)
 
-    def pooled(self, tokens, rows, forward=None, multiple=None):
+    def pooled(self, tokens, rows, forward=None):
         """Vectors of some texts, Tensor of shape (n_rows, n_dims), float32; gradients flow.
 
         Parameters
@@ -165,13 +165,12 @@ class TextEncoder:
         rows : ndarray of int
         forward : callable, default=None
             The model, or its compiled form.
-        multiple : int, default=None
-            Of tokens, padding included. None takes 8 on GPUs and in bfloat16, whose products are of tiles,
-            and 1 elsewhere.
         """
-        if multiple is None:
-            multiple = 1 if self.device.type == "cpu" and self.precision == "float32" else 8
-        padded = tokens.pad(rows, self.tokenizer.pad_token_id, multiple, limit=self.max_length)
+        # one text does not wait for padding, and products in float32 on a CPU are of no tiles
+        is_unpadded = len(rows) == 1 or (self.device.type == "cpu" and self.precision == "float32")
+        padded = tokens.pad(
+            rows, self.tokenizer.pad_token_id, 1 if is_unpadded else 8, limit=self.max_length
+        )
         ids, mask = (tensor.to(self.device) for tensor in padded)
         is_bfloat16 = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16) if is_bfloat16 else nullcontext():
@@ -200,7 +199,6 @@ class TextEncoder:
         lengths = tokens.lengths[rows]
         embeddings = np.empty((rows.size, self.n_dims), dtype=np.float32)
         order = np.argsort(lengths, kind="stable")
-        multiple = 1 if rows.size == 1 else None  # the answer to one text does not wait for padding
         budget = TOKENS_PER_BATCH if self.device.type == "cpu" else TOKENS_PER_GPU_BATCH
         start = 0
         with torch.inference_mode():
@@ -208,7 +206,7 @@ class TextEncoder:
                 # as many texts as fit into the budget at the length of the first, which is the shortest
                 batch = order[start : start + max(1, budget // int(lengths[order[start]]))]
                 batch = batch[: max(1, budget // int(lengths[batch[-1]]))]
-                vectors = self.pooled(tokens, rows[batch], multiple=multiple)
+                vectors = self.pooled(tokens, rows[batch])
                 embeddings[batch] = vectors.cpu().numpy()
                 start += batch.size
         return embeddings

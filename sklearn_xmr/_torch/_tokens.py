@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sklearn_xmr.utils._runs import positions_in_runs
+
 TEXTS_PER_CALL = 4096
 #: Batches of similar length are cut from windows of so many batches: short enough to stay random.
 BATCHES_PER_WINDOW = 100
@@ -54,15 +56,13 @@ class TokenStore:
         """
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         ends = np.cumsum(lengths)
-        starts = ends - lengths
         drawn = rng.random(ends[-1])
-        drawn[starts] = drawn[ends - 1] = 1.0  # behind every other token
+        drawn[ends - lengths] = drawn[ends - 1] = 1.0  # behind every other token
         text = np.repeat(np.arange(rows.size), lengths)
         order = np.lexsort((drawn, text))
         n_dropped = np.rint(share * np.maximum(lengths - 2, 0)).astype(np.int64)
-        rank = np.arange(ends[-1]) - np.repeat(starts, lengths)
         kept = np.ones(ends[-1], dtype=bool)
-        kept[order[rank < n_dropped[text]]] = False
+        kept[order[positions_in_runs(lengths) < n_dropped[text]]] = False
         return TokenStore(self._gather(rows)[kept], np.append(0, np.cumsum(lengths - n_dropped)))
 
     def pad(self, rows, pad_id, multiple, limit=None):

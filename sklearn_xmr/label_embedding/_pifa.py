@@ -8,6 +8,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, label_indicator, unit_rows
+from sklearn_xmr.utils._runs import positions_in_runs
 from sklearn_xmr.utils._sklearn_private import Interval, check_sample_weight, validate_estimator_params
 from sklearn_xmr.utils._sparse_product import sparse_product
 from sklearn_xmr.utils._validation import as_csr_array, check_column_indices
@@ -216,7 +217,7 @@ def _keep_largest(V, n_kept):
     tied = np.flatnonzero(magnitude == threshold)
     tied = tied[np.lexsort((V.indices[entries[tied]], rows[tied]))]
     n_tied = np.bincount(rows[tied], minlength=row_sizes.size)
-    rank = np.arange(tied.size) - np.repeat(np.cumsum(n_tied) - n_tied, n_tied)
+    rank = positions_in_runs(n_tied)
     keep[tied[rank < n_free[rows[tied]]]] = True
     dropped = np.zeros(V.nnz, dtype=bool)
     dropped[entries] = ~keep

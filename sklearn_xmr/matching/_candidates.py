@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sklearn_xmr.utils._runs import positions_in_runs
+
 
 def candidate_batch(child_ptr, positives, parents, max_candidates=None, rng=None):
     """Candidate nodes of each row: the children of its parents, and all its positives.
@@ -33,9 +35,8 @@ def candidate_batch(child_ptr, positives, parents, max_candidates=None, rng=None
     row_of_parent = np.repeat(np.arange(n_rows), np.diff(parents.indptr))[opened]
     parent = parents.indices[opened]
     fan_out = np.diff(child_ptr)[parent]
-    # children are numbered parent by parent: start of each run, plus 0, 1, 2, ... within it
-    within = np.arange(fan_out.sum()) - np.repeat(np.cumsum(fan_out) - fan_out, fan_out)
-    children = np.repeat(child_ptr[parent], fan_out) + within
+    # children are numbered parent by parent
+    children = np.repeat(child_ptr[parent], fan_out) + positions_in_runs(fan_out)
     row_of_positive = np.repeat(np.arange(n_rows), np.diff(positives.indptr))
 
     # one number per (row, node): sorts by row, then node
@@ -49,7 +50,7 @@ def candidate_batch(child_ptr, positives, parents, max_candidates=None, rng=None
 
     rows = keys // n_children
     sizes = np.bincount(rows, minlength=n_rows)
-    columns = np.arange(keys.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    columns = positions_in_runs(sizes)
     shape = (n_rows, int(sizes.max(initial=0)))
     candidates, targets = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
     candidates[rows, columns] = keys % n_children
@@ -80,7 +81,6 @@ def _keep_positives_and_sample(rows, values, max_candidates, rng):
     priority = rng.random(rows.size)
     priority[values > 0] = -1.0  # before every negative
     order = np.lexsort((priority, rows))
-    sizes = np.bincount(rows)
     rank = np.empty(rows.size, dtype=np.int64)
-    rank[order] = np.arange(rows.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rank[order] = positions_in_runs(np.bincount(rows))
     return (rank < max_candidates) | (values > 0)

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.ranking._chunked_weights_fast import arrange_level, list_rows
+from sklearn_xmr.utils._runs import positions_in_runs
 
 #: log2 of how many features a word may stand for: those of a bitmap first.
 WORD_SHIFTS = range(5, 17)
@@ -197,7 +198,7 @@ class ChunkedWeights:
         lists_all = end - start == fan_out * value_size
         n_entries = np.where(lists_all, fan_out, (end - start) // (value_size + slot_size))
         row = np.repeat(np.arange(n_entries.size), n_entries)
-        slots = np.arange(row.size) - np.repeat(np.cumsum(n_entries) - n_entries, n_entries)
+        slots = positions_in_runs(n_entries)
         values = _bytes_at(self.entries, start[row] + slots * value_size, np.dtype(self.value_dtype))
         listed = ~lists_all[row]
         first_slot = (start + n_entries * value_size)[row[listed]]
@@ -354,7 +355,7 @@ def _pack_rows(lengths, fan_outs, values, slots):
     row_ptr = _pointers(row_bytes)
     packed = np.zeros(row_ptr[-1], dtype=np.uint8)
     row = np.repeat(np.arange(lengths.size), lengths)
-    number = np.arange(values.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    number = positions_in_runs(lengths)
     start, listed = row_ptr[row], ~lists_all[row]
     place = np.where(listed, number, slots)
     _put_bytes(packed, start + place * value_size, values)

@@ -9,6 +9,7 @@ from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, choose_value_dt
 from sklearn_xmr.ranking._dual_cd_fast import solve_label_tree
 from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._features import trailing_dense_columns
+from sklearn_xmr.utils._runs import positions_in_runs
 from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
 
@@ -207,7 +208,7 @@ def _tasks_of_level(child_ptr, n_positives, n_rows):
     most = np.clip(TASK_SIZE // np.maximum(n_rows, 1) // LANES * LANES, LANES, MOST_CHILDREN)
     n_tasks = -(-fan_outs // most)
     parents = np.repeat(np.arange(n_parents), n_tasks)
-    number = np.arange(parents.size) - np.repeat(np.cumsum(n_tasks) - n_tasks, n_tasks)
+    number = positions_in_runs(n_tasks)
     starts = (np.cumsum(fan_outs) - fan_outs)[parents] + number * most[parents]
     sizes = np.minimum(fan_outs[parents] - number * most[parents], most[parents])
     return order.astype(np.int32), starts, sizes, parents
