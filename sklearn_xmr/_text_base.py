@@ -29,7 +29,7 @@ PRELIMINARY_BRANCHING_FACTOR = PRELIMINARY_MAX_LEAF_SIZE = 16
 #: Parameters that say what a fine-tuning is, besides those of the training loop.
 CURRICULUM_PARAMETERS = (
     "fine_tuning", "preliminary_indexer", "max_nodes", "negative_sampling", "n_matched", "bootstrap",
-    "n_epochs", "embedding_weight", "validation_fraction", "pooling", "precision",
+    "n_epochs", "n_frozen_layers", "embedding_weight", "validation_fraction", "pooling", "precision",
 )  # fmt: skip
 
 
@@ -144,6 +144,7 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         """Train the encoder in place; returns history, checkpoint (None if not kept), held-out rows."""
         from sklearn_xmr._fine_tuning import Curriculum
         from sklearn_xmr._torch._training import TrainingSettings
+        from sklearn_xmr._torch._training_form import frozen_layers
 
         settings = TrainingSettings(
             **{field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
@@ -156,12 +157,13 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
             if saved is not None:
                 seed = saved[1]["seed"]  # another one where random_state is not an int
                 log("going on from %s", checkpoint.path)
-        Z = features
-        if features is None:
-            Z = sp.csr_array(normalize(processes.embed(encoder, tokens)))
-        tree = processes.on_first(lambda: self._preliminary_tree(Z, Y, seed))
-        curriculum = Curriculum(encoder, tokens, features, Y, tree, self, settings, seed, processes)
-        history = curriculum.run(log, checkpoint, saved)
+        with frozen_layers(encoder.model, self.n_frozen_layers):
+            Z = features
+            if features is None:
+                Z = sp.csr_array(normalize(processes.embed(encoder, tokens)))
+            tree = processes.on_first(lambda: self._preliminary_tree(Z, Y, seed))
+            curriculum = Curriculum(encoder, tokens, features, Y, tree, self, settings, seed, processes)
+            history = curriculum.run(log, checkpoint, saved)
         return history, checkpoint, np.sort(curriculum.validation_rows)
 
     def _open_checkpoint(self, settings, *data):

@@ -55,7 +55,8 @@ def training_form(encoder, *, dropout, gradient_checkpointing, compile, longest)
         if is_eager:
             model.set_attn_implementation("eager")
         if gradient_checkpointing:
-            _switch_checkpointing(model, "enable")
+            # the other kind gives no gradients to layers above frozen ones
+            _switch_checkpointing(model, "enable", {"use_reentrant": False})
         model.train()
         yield forward
     finally:
@@ -66,6 +67,57 @@ def training_form(encoder, *, dropout, gradient_checkpointing, compile, longest)
             model.set_attn_implementation(attention)
         for (module, name), value in numbers.items():
             setattr(module, name, value)
+
+
+@contextmanager
+def frozen_layers(model, n_layers):
+    """Only the layers above the lowest few are trained inside; the backward pass stops below them.
+
+    What is in no layer stays as it is, too: a table of relative positions, say, feeds every layer, and its
+    gradients would have to pass through the frozen ones.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    n_layers : int
+        0 freezes nothing at all.
+
+    Raises
+    ------
+    ValueError
+        If the model has no more than `n_layers` layers, or keeps them in no single list.
+    """
+    trained = set(_upper_parameters(model, n_layers))
+    frozen = [weights for weights in model.parameters() if weights.requires_grad and weights not in trained]
+    try:
+        for weights in frozen:
+            weights.requires_grad_(False)
+        yield
+    finally:
+        for weights in frozen:
+            weights.requires_grad_(True)
+
+
+def _upper_parameters(model, n_layers):
+    """Parameters of all layers but the lowest, and for 0 those of the whole model."""
+    if n_layers == 0:
+        return model.parameters()
+    total = getattr(model.config, "num_hidden_layers", None)
+    lists = {name: part for name, part in model.named_modules() if isinstance(part, nn.ModuleList)}
+    # a layer may keep lists of its own, just as long
+    names = [name for name, part in lists.items() if len(part) == total
+             and not any(name.startswith(f"{outer}.") for outer in lists)]  # fmt: skip
+    if len(names) != 1:  # ALBERT's layers share their weights, BART has two stacks
+        raise ValueError(
+            f"n_frozen_layers must be 0 for {type(model).__name__}, which does not keep its layers in one "
+            f"list, got {n_layers}; a pair (model, tokenizer) may have parameters whose requires_grad is "
+            "False instead."
+        )
+    if n_layers >= total:
+        raise ValueError(
+            f"n_frozen_layers must be less than {total}, the layers of this encoder, got {n_layers}."
+        )
+    return lists[names[0]][n_layers:].parameters()
 
 
 def rounded_forward(model):
@@ -118,7 +170,7 @@ def _dropout_numbers(model):
     }
 
 
-def _switch_checkpointing(model, switch):
+def _switch_checkpointing(model, switch, *settings):
     """Enable or disable the recomputation of activations; transformers 5 has a new name for it."""
     name = f"activation_checkpointing_{switch}"
-    getattr(model, name if hasattr(model, name) else f"gradient_checkpointing_{switch}")()
+    getattr(model, name if hasattr(model, name) else f"gradient_checkpointing_{switch}")(*settings)

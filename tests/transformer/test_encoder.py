@@ -11,7 +11,7 @@ import transformers
 
 from sklearn_xmr._torch._encoder import TextEncoder
 from sklearn_xmr._torch._tokens import TokenStore, batches_by_length
-from sklearn_xmr._torch._training_form import rounded_forward, training_form
+from sklearn_xmr._torch._training_form import frozen_layers, rounded_forward, training_form
 
 TEXTS = ["ada beats bob", "ada", "cid beats dan beats eve beats fay beats gus", "", "xyz beats"]
 
@@ -267,6 +267,62 @@ def test_frequent_tokens_have_exact_gradients(pair):
     encoder.model.eval()
     expected, found = gradient(encoder.model).clone(), gradient(rounded_forward(encoder.model))
     assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_gradients_stop_above_frozen_layers(pair, name):
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(getattr(transformers, name)(**ARCHITECTURES[name]))
+    encoder = load((model, pair[1]))
+    before = gradients(encoder, None)
+    with frozen_layers(encoder.model, 0):
+        assert set(gradients(encoder, None)) == set(before)
+    with frozen_layers(encoder.model, 1):
+        found = gradients(encoder, None)
+        rounded = load((encoder.model, pair[1]), precision="bfloat16")
+        assert set(gradients(rounded, rounded_forward(rounded.model))) == set(found)
+    assert set(found) == {n for n in before if "layer.1." in n or "layers.1." in n}
+    assert 4 < len(found) < len(before)
+    for weights, gradient in found.items():
+        torch.testing.assert_close(gradient, before[weights])
+    assert set(gradients(encoder, None)) == set(before)
+
+
+def test_recomputed_activations_above_frozen_layers(pair):
+    encoder = load(pair)
+    settings = {"dropout": 0.0, "longest": 7, "gradient_checkpointing": True, "compile": False}
+    with frozen_layers(encoder.model, 1):
+        expected = gradients(encoder, encoder.model)
+        with training_form(encoder, **settings) as forward:
+            found = gradients(encoder, forward)
+    assert set(found) == set(expected)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name])
+
+
+def test_frozen_weights_of_the_user_stay_so(pair):
+    model, _ = pair
+    mine = model.embeddings.word_embeddings.weight.requires_grad_(False)
+    with pytest.raises(RuntimeError, match="diverged"), frozen_layers(model, 1):
+        raise RuntimeError("diverged")
+    assert not mine.requires_grad
+    assert sum(not weights.requires_grad for weights in model.parameters()) == 1
+
+
+@pytest.mark.parametrize(("config", "n_layers", "match"), [
+    (transformers.BertConfig(**SMALL), 2, "n_frozen_layers must be less than 2, .* got 2"),
+    (transformers.BertConfig(**SMALL), 9, "n_frozen_layers must be less than 2, .* got 9"),
+    (transformers.AlbertConfig(**SMALL, embedding_size=16), 1, "must be 0 for AlbertModel, .* got 1"),
+    (transformers.BartConfig(
+        vocab_size=18, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+        decoder_attention_heads=2,
+    ), 1, "must be 0 for BartModel, .* got 1"),
+], ids=["all", "more", "shared", "two stacks"])  # fmt: skip
+def test_layers_that_cannot_be_frozen(config, n_layers, match):
+    model = transformers.AutoModel.from_config(config)
+    with pytest.raises(ValueError, match=match), frozen_layers(model, n_layers):
+        pytest.fail("went on")
+    assert all(weights.requires_grad for weights in model.parameters())
 
 
 @pytest.mark.parametrize("switch", ["gradient_checkpointing", "compile"])

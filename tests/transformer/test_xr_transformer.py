@@ -80,7 +80,7 @@ def test_learns_what_words_without_order_cannot_tell(pair, task):
     {"max_candidates": 3}, {"loss": "hinge"}, {"loss": "cross_entropy"}, {"n_epochs": [1, 2]},
     {"head_learning_rate": 0.1}, {"learning_rate": 1e-3}, {"warmup_fraction": 0.5}, {"weight_decay": 0.1},
     {"dropout": 0.0}, {"encoder_dropout": None}, {"token_dropout": 0.4}, {"pooling": "cls"},
-    {"embedding_weight": 0.5}, {"precision": "bfloat16"},
+    {"embedding_weight": 0.5}, {"precision": "bfloat16"}, {"n_frozen_layers": 1},
     {"max_nodes": 4}, {"fine_tuning": "single"}, {"vectorizer": "drop"}, {"batch_size": 8},
     {"validation_fraction": 0.2}, {"random_state": 1}, {"preliminary_indexer": None}, {"max_length": 4},
     {"vectorizer": CountVectorizer(binary=True)},
@@ -237,6 +237,19 @@ def test_the_users_model_stays_as_it_was(pair, task):
     assert all(tensor.equal(before[name]) for name, tensor in pair[0].state_dict().items())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_frozen_layers_stay_as_they_were(pair, task, precision):
+    model = fit(pair, task, n_frozen_layers=1, precision=precision).encoder_.model
+    learnt = {
+        name
+        for (name, before), after in zip(pair[0].named_parameters(), model.parameters(), strict=True)
+        if not torch.equal(before.to(getattr(torch, precision)), after.to(getattr(torch, precision)))
+    }
+    assert len(learnt) > 10
+    assert all(name.startswith("encoder.layer.1.") for name in learnt)
+    assert all(weights.requires_grad for weights in model.parameters())
+
+
 def test_clone_and_grid_search(folder, task):
     model = make(str(folder), fine_tuning=None, ranker=XRLinearClassifier(), vectorizer=TfidfVectorizer())
     search = GridSearchCV(
@@ -369,7 +382,9 @@ def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, ran
         assert whole.history_ == resumed.history_
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 1e-4}, {"n_epochs": 2}, {"pooling": "cls"}])
+@pytest.mark.parametrize("changes", [
+    {"learning_rate": 1e-4}, {"n_epochs": 2}, {"pooling": "cls"}, {"n_frozen_layers": 1},
+], ids=str)  # fmt: skip
 def test_fit_with_other_parameters_starts_anew(pair, task, tmp_path, monkeypatch, changes):
     delete = Checkpoint.delete
     monkeypatch.setattr(Checkpoint, "delete", lambda self: None)
@@ -420,6 +435,7 @@ def test_fits_with_other_random_states_share_a_folder(pair, task, tmp_path, monk
     ({"n_epochs": [1, np.inf]}, "n_epochs must be positive, finite numbers"),
     ({"validation_fraction": 0.999}, "leaves none of the 100 row"),
     ({"max_length": 100}, "max_length must be at most 32"),
+    ({"n_frozen_layers": 2}, "n_frozen_layers must be less than 2, the layers of this encoder, got 2"),
     ({"vectorizer": "tfidf"}, "'vectorizer' parameter"),
     ({"encoder": 3}, "'encoder' parameter"),
     ({"encoder": ("a",)}, "encoder must be a name, a folder or a pair"),
