@@ -40,6 +40,7 @@ from sklearn_xmr.utils._targets import encode_targets, share_of_hits
 from sklearn_xmr.utils._validation import (
     as_float32,
     check_allowed_labels,
+    check_compressed,
     check_positive_int,
     is_clean_csr,
 )
@@ -100,6 +101,7 @@ class BaseXMRClassifier(
         """
         validate_estimator_params(self)
         X_in = X
+        check_compressed(X, "X")
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X"
         )
@@ -420,6 +422,7 @@ class BaseXMRClassifier(
         if "_search" in state and "feature_names_in_" not in state and is_clean_csr(X, self.n_features_in_):
             return X
         check_is_fitted(self)
+        check_compressed(X, "X")
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
         return as_float32(X)
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.utils._sparse_entries import pattern_of
-from sklearn_xmr.utils._validation import check_column_indices
+from sklearn_xmr.utils._validation import check_compressed
 
 
 class LabelTree:
@@ -120,8 +120,8 @@ class LabelTree:
         child_ptr = []
         order = np.zeros(1, dtype=np.int64)  # old ids of the level above, in new order
         for t, matrix in enumerate(assignments):
+            check_compressed(matrix, f"assignments[{t}]")
             matrix = sp.csr_array(matrix)
-            check_column_indices(matrix, f"assignments[{t}]")
             # csc of a transposed view: row k of `children` lists the children of node k
             children = sp.csr_array(matrix.T, copy=True)
             children.sum_duplicates()
@@ -376,10 +376,10 @@ class LabelTree:
             For t = 0, ..., n_levels. A node is 1 for a row if a label below it is; the columns of the
             last are slots.
         """
+        check_compressed(Y, "Y")
         Y = sp.csr_array(Y)
         if Y.ndim != 2 or Y.shape[1] != self.n_labels:
             raise ValueError(f"Y must have {self.n_labels} column(s), one per label, got shape {Y.shape}.")
-        check_column_indices(Y, "Y")
         slots = Y[:, self.slot_labels]
         slots.eliminate_zeros()
         return self.lift(slots, self.n_levels)
@@ -418,13 +418,13 @@ class LabelTree:
         """
         if not 0 <= level <= self.n_levels:
             raise ValueError(f"level must be between 0 and {self.n_levels}, got {level}.")
+        check_compressed(values, "values")
         values = sp.csr_array(values)
         if values.ndim != 2 or values.shape[1] != self.n_nodes[level]:
             raise ValueError(
                 f"A matrix over level {level} must have {self.n_nodes[level]} column(s), one per node, got "
                 f"shape {values.shape}."
             )
-        check_column_indices(values, "values")
         if values.dtype.kind in ("b", "u", "i"):
             values = values.astype(np.int64)  # sums may not fit into a smaller type
         values = values if values.has_canonical_format else values.copy()

@@ -23,7 +23,7 @@ from sklearn_xmr.indexing._tree_shape import (
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._sklearn_private import Interval, validate_estimator_params
 from sklearn_xmr.utils._threads import effective_n_threads
-from sklearn_xmr.utils._validation import MAX_INT32, check_column_indices
+from sklearn_xmr.utils._validation import MAX_INT32, check_compressed
 
 # similarities that `transform` holds at once
 _BLOCK_ENTRIES = 2**23
@@ -216,9 +216,9 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
             raise ValueError(
                 f"branching_factor must be a power of two (2, 4, 8, ...), got {self.branching_factor}."
             )
+        check_compressed(Z, "Z")
         rows = check_array(Z, accept_sparse="csr", dtype=np.float32, input_name="Z", estimator=self)
         if sp.issparse(rows):
-            check_column_indices(rows, "Z")
             if not rows.has_canonical_format:
                 rows = rows.copy()
                 rows.sum_duplicates()
@@ -244,9 +244,8 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
             One 1 in each row.
         """
         check_is_fitted(self)
+        check_compressed(Z, "Z")
         Z = validate_data(self, Z, reset=False, accept_sparse="csr", dtype=np.float32)
-        if sp.issparse(Z):
-            check_column_indices(Z, "Z")
         centers = self.leaf_centers_.astype(np.float64)  # holds squares of any float32
         n_rows, n_leaves = Z.shape[0], centers.shape[0]
         if sp.issparse(centers):

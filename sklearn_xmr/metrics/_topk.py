@@ -9,7 +9,7 @@ from sklearn_xmr.utils._sklearn_private import check_sample_weight
 from sklearn_xmr.utils._sparse_entries import contains_entries
 from sklearn_xmr.utils._validation import (
     as_array,
-    check_column_indices,
+    check_compressed,
     check_label_matrix,
     check_positive_int,
 )
@@ -76,8 +76,8 @@ def _check_scores(scores, name):
         raise ValueError(f"{name} must be numeric, got dtype {scores.dtype}.")
     dtype = np.result_type(scores.dtype, np.float32)
     if sp.issparse(scores):
+        check_compressed(scores, name)
         scores = sp.csr_array(scores, dtype=dtype)
-        check_column_indices(scores, name)
         if not scores.has_canonical_format:
             scores = scores.copy()  # sum_duplicates works in place
             scores.sum_duplicates()

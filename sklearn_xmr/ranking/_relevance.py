@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_array
 
-from sklearn_xmr.utils._validation import check_column_indices
+from sklearn_xmr.utils._validation import check_compressed
 
 NORMS = ("l1", "l2", "max")
 
@@ -27,10 +27,10 @@ def check_relevance(relevance, Y):
     ValueError
         If relevance has another shape than Y, is not finite, or is not positive exactly where Y is 1.
     """
+    check_compressed(relevance, "relevance")
     relevance = sp.csr_array(
         check_array(relevance, accept_sparse="csr", dtype=np.float64, input_name="relevance"), copy=True
     )
-    check_column_indices(relevance, "relevance")
     if relevance.shape != Y.shape:
         raise ValueError(
             f"relevance must have a row per sample and a column per label, {Y.shape}, "

@@ -1,6 +1,7 @@
 """Checks of arguments that scikit-learn does not have."""
 
 import numbers
+import reprlib
 from collections.abc import Mapping, Set
 
 import numpy as np
@@ -36,6 +37,7 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
         anything but 0 and 1.
     """
     if sp.issparse(Y):
+        check_compressed(Y, input_name)
         if Y.ndim != 2:
             raise ValueError(f"{input_name} must be two-dimensional, got {Y.ndim} dimension(s).")
         kind = Y.dtype.kind
@@ -59,7 +61,6 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
     if Y.shape[1] == 0:
         raise ValueError(f"{input_name} must have at least one label (column), got shape {Y.shape}.")
     csr = sp.csr_array(Y, dtype=np.float64)
-    check_column_indices(csr, input_name)
     if not csr.has_canonical_format:
         csr = csr.copy()
         csr.sum_duplicates()
@@ -94,19 +95,37 @@ def as_csr_array(X):
     return sp.csr_array((X.data, indices, indptr), shape=X.shape)
 
 
-def check_column_indices(X, name):
-    """Refuse a CSR matrix whose column indices lie outside of it: kernels and SciPy trust them.
+def check_compressed(X, name):
+    """Refuse a CSR or CSC matrix that points outside of itself: kernels trust it, and so does SciPy.
+
+    Comes before any conversion, which would read what it points at.
+
+    Parameters
+    ----------
+    X : object
+        What is no such matrix is left to other checks.
+    name : str
+        Of the argument, for the message.
 
     Raises
     ------
     ValueError
-        If an index is negative or not below the number of columns.
+        If pointers do not rise from 0 to at most the number of entries, or an index is out of range.
     """
+    if not sp.issparse(X) or X.format not in ("csr", "csc"):
+        return
+    indptr, n_entries = X.indptr, min(X.indices.size, X.data.size)
+    if indptr[0] != 0 or indptr[-1] > n_entries or np.any(indptr[1:] < indptr[:-1]):
+        raise ValueError(
+            f"{name} must have pointers (indptr) that start at 0, never fall and end at the number of "
+            f"entries, {n_entries}, got {reprlib.repr(indptr.tolist())}."
+        )
+    kind, length = ("column", X.shape[-1]) if X.format == "csr" else ("row", X.shape[0])
     # one pass: as unsigned numbers, negative indices are the largest
     unsigned = X.indices.view(f"u{X.indices.itemsize}")
-    if unsigned.size and unsigned.max() >= X.shape[1]:
-        wrong = X.indices[np.argmax(unsigned >= X.shape[1])]
-        raise ValueError(f"{name} must have column indices in [0, {X.shape[1]}), got {wrong}.")
+    if unsigned.size and unsigned.max() >= length:
+        wrong = X.indices[np.argmax(unsigned >= length)]
+        raise ValueError(f"{name} must have {kind} indices in [0, {length}), got {wrong}.")
 
 
 def is_clean_csr(X, n_columns):
@@ -229,12 +248,11 @@ def as_float32(X):
     Raises
     ------
     ValueError
-        If a finite value overflows float32, or a column index lies outside X.
+        If a finite value overflows float32, or the arrays of a sparse X do not fit together.
     """
+    check_compressed(X, "X")
     with np.errstate(over="ignore"):
         X = sp.csr_array(X, dtype=np.float32) if sp.issparse(X) else np.asarray(X, dtype=np.float32)
-    if sp.issparse(X):
-        check_column_indices(X, "X")
     values = X.data if sp.issparse(X) else X
     if values.size and not np.isfinite(np.abs(values).max()):
         raise ValueError("X must fit into float32, got a value beyond 3.4e38.")
