@@ -86,7 +86,8 @@ class BaseXMRClassifier(
         relevance : {array-like, sparse matrix} of shape (n_samples, n_labels), default=None
             How much each label of a row counts as its positive, from 0 (exclusive) upwards; zero where y
             is. Multiplies the cost of the positive; a node has the sum of a row's labels below it, a label
-            counting once for each of its leaves there, see ``relevance_norm``. None: ones.
+            counting once for each of its leaves there, see ``relevance_norm``. None: every positive of
+            every node counts as one, however many labels are below it.
 
         Returns
         -------
@@ -149,6 +150,7 @@ class BaseXMRClassifier(
         self.n_iter_ = n_iter
         self.chunked_weights_ = weights
         self._target_form = form
+        self._auto_transform = self._transform_of_margins()
         self._search = search
         progress.finish()
         return self
@@ -247,9 +249,10 @@ class BaseXMRClassifier(
         return Z
 
     def _level_trainer(self, X, tree, sample_weight, seed, cv, level_step=None):
+        transform = self._score_transform(self._transform_of_margins())
         return LevelTrainer(
             partial(self._fit_rankers, seed=seed), X, tree,
-            self._transform_codes(tree.n_levels),
+            resolve_score_transform(transform, tree.n_levels, self.score_slope),
             sample_weight, make_folds(cv, X.shape[0], seed), level_step,
         )  # fmt: skip
 
@@ -430,6 +433,12 @@ class BaseXMRClassifier(
         width = self._beam_width(beam_width)
         mask = None if labels is None else check_allowed_labels(labels, X.shape[0], self.classes_.size)
         return self._search.topk(X, k, width, self._transform_codes(self.tree_.n_levels), mask)
+
+    def _score_transform(self, auto=None):
+        """`score_transform`; "auto" is `auto`, or without it what suits the margins of the last fit."""
+        if not (isinstance(self.score_transform, str) and self.score_transform == "auto"):
+            return self.score_transform
+        return auto or getattr(self, "_auto_transform", None) or self._transform_of_margins()
 
     def _transform_codes(self, n_levels):
         """The score transform of each level, checked, as the search reads it."""

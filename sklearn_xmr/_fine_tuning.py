@@ -212,14 +212,17 @@ class TrainedLevel:
     def _match(self, rows):
         outer = self.curriculum
         n_nodes = outer.tree.n_nodes[self.level]
-        tree = LabelTree(outer.tree.child_ptr[: self.level], np.arange(n_nodes))
         k = min(outer.params.n_matched, n_nodes)
+        nodes = np.full((outer.n_samples, k), -1, dtype=np.int32)
+        positives = pattern_of(outer.counts[self.level])[self.solved]
+        if positives.nnz == 0:  # few rows, none with a label: nothing to find them by
+            return nodes
+        tree = LabelTree(outer.tree.child_ptr[: self.level], np.arange(n_nodes))
         X = None if outer.X is None else outer.X[rows]
         features = join_features(X, self.embeddings(rows), outer.params.embedding_weight)
         learnt = features[np.searchsorted(rows, self.solved)]
         matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
-        matcher.fit(learnt, pattern_of(outer.counts[self.level])[self.solved])
-        nodes = np.full((outer.n_samples, k), -1, dtype=np.int32)
+        matcher.fit(learnt, positives)
         nodes[rows] = matcher.predict_topk(features, k)[0]
         return nodes
 

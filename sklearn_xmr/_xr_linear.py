@@ -276,10 +276,8 @@ class XRLinearClassifier(BaseXMRClassifier):
             self, X, label, beam_width=beam_width, feature_names=feature_names, label_names=label_names
         )
 
-    def _score_transform(self):
-        if isinstance(self.score_transform, str) and self.score_transform == "auto":
-            return "sigmoid" if self.loss == "log_loss" and self.ranker is None else "l3_hinge"
-        return self.score_transform
+    def _transform_of_margins(self):
+        return "sigmoid" if self.loss == "log_loss" and self.ranker is None else "l3_hinge"
 
     def _fit_rankers(self, X, problems, sample_weight, *, seed):
         """Train independent levels; returns their weights, the passes and the unconverged nodes."""

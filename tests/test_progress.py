@@ -193,6 +193,27 @@ def test_verbose_follows_the_set_up_of_logging():
     assert fit_in_a_new_process("logging.basicConfig(level=logging.INFO)", verbose=0) == []
 
 
+def test_verbose_writes_to_the_error_stream_of_the_moment():
+    code = (
+        "import contextlib, io, logging\n"
+        "import numpy as np\n"
+        "from sklearn_xmr import XRLinearClassifier\n"
+        "model, n_lines = XRLinearClassifier(verbose=1), []\n"
+        "def lines_of_a_fit():\n"
+        "    with contextlib.redirect_stderr(io.StringIO()) as stream:\n"
+        "        model.fit(np.eye(4), np.eye(4, dtype=int))\n"
+        "    text = stream.getvalue()\n"
+        "    stream.close()\n"
+        "    return len(text.splitlines())\n"
+        "print(lines_of_a_fit(), lines_of_a_fit())\n"
+        "logging.basicConfig(level=logging.INFO)  # on the true error stream\n"
+        "print(lines_of_a_fit())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "3", "0"]
+    assert len(done.stderr.splitlines()) == 3
+
+
 # ---------------------------------------------------------------------- representation
 
 

@@ -97,6 +97,7 @@ class BaseDecisionClassifier(
             n_known = len(getattr(final, "classes_", classes))
             if n_known != classes.size:
                 raise ValueError(f"The fitted estimator knows {n_known} labels, but y has {classes.size}.")
+            _check_form(final, X, one_class_per_row, n_known)
             folds.append((final, np.arange(Y.shape[0])))
         elif held_out_rows:
             splitter = check_cv(self.cv, y if one_class_per_row else None, classifier=True)
@@ -168,7 +169,7 @@ class BaseDecisionClassifier(
         return tags
 
 
-def rank(estimator, X, k):
+def rank(estimator, X, k, want_probabilities=False):
     """The k best labels of each row and their scores, from any classifier or pipeline.
 
     Parameters
@@ -178,13 +179,15 @@ def rank(estimator, X, k):
     X : object
         What the estimator takes.
     k : int
+    want_probabilities : bool, default=False
+        Of an estimator without ``predict_topk``: whether to ask it for ``predict_proba`` first.
 
     Returns
     -------
     labels, scores : ndarray of shape (n_samples, k)
         As ``predict_topk``.
     """
-    ranking = predict_ranking(estimator, X, k)
+    ranking = predict_ranking(estimator, X, k, want_probabilities)
     return ranking if isinstance(ranking, tuple) else topk(ranking, k)
 
 
@@ -208,6 +211,19 @@ def _columns(fitted, classes, form):
     if form.kind == "multilabel":
         return np.arange(classes.size)
     return np.searchsorted(classes, fitted.classes_)
+
+
+def _check_form(fitted, X, one_class_per_row, n_known):
+    """Refuse a y of classes for an estimator that predicts label sets, and the other way round."""
+    if n_known == 1 or not hasattr(fitted, "predict"):  # a column of one label may count as either
+        return
+    predicts_classes = fitted.predict(take_rows(X, np.arange(1))).ndim == 1
+    if predicts_classes != one_class_per_row:
+        kinds = {True: "one class per row", False: "a multilabel indicator"}
+        raise ValueError(
+            f"y must be what the fitted estimator predicts, {kinds[predicts_classes]}, got "
+            f"{kinds[one_class_per_row]}."
+        )
 
 
 def _known_classes(Y, classes, known):

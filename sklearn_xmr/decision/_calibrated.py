@@ -13,10 +13,10 @@ from sklearn_xmr.decision._calibrators import fit_calibrator, score_to_logit
 from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._level_margins import gather_margins, rank_by_levels
 from sklearn_xmr.matching._beam_search import topk_to_csr
-from sklearn_xmr.metrics import precision_at_k
 from sklearn_xmr.metrics._scorer import unwrap
-from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions, check_sample_weight
-from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
+from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
+from sklearn_xmr.utils._targets import share_of_hits
+from sklearn_xmr.utils._validation import check_positive_int
 
 
 class CalibratedXMRClassifier(BaseDecisionClassifier):
@@ -33,7 +33,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
     ----------
     estimator : estimator
         `XRLinearClassifier`, or a `Pipeline` that ends in one. With ``scope="path"`` anything whose
-        ``predict_topk`` gives scores in (0, 1].
+        ``predict_topk`` gives scores in (0, 1], or that has no such method but ``predict_proba``.
     scope : {"path", "levels"}, default="path"
         What is mapped. ``"path"``: the score of a label, the product along its path; the ranking stays as
         it is. ``"levels"``: the margins of each tree level apart, pooled over its nodes, to the
@@ -110,7 +110,9 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
 
     def _fit_decision(self, parts, Y, sample_weight):
         if self.scope == "path":
-            held_out = gather_candidates(parts, Y, self.n_candidates, sample_weight)
+            held_out = gather_candidates(
+                parts, Y, self.n_candidates, sample_weight, want_probabilities=True
+            )
             weights = held_out.row_weights[held_out.rows]
             scores = score_to_logit(held_out.scores)
             return {"calibrators_": [fit_calibrator(self.method, scores, held_out.hits, weights)]}
@@ -145,37 +147,41 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             Best first, -1 where fewer than k labels were reached. With ``scope="path"`` the order is that
             of the estimator, also where the map gives equal probabilities.
         probabilities : ndarray of shape (n_samples, k), dtype float32
-            In (0, 1), -inf where fewer than k labels were reached.
+            In (0, 1), -inf where fewer than k labels were reached. One class per row: of `n_candidates`
+            at most, as in ``predict_proba``.
         """
         check_is_fitted(self)
         k = check_positive_int(k, "k")
         if self._target_form.kind == "multilabel":
             return self._rank(X, k)
-        labels, probabilities = self._rank_classes(X, k)
-        return labels, _open_interval(probabilities)
+        labels, probabilities = self._rank_classes(X)
+        missing = max(0, k - labels.shape[1])
+        labels = np.pad(labels, [(0, 0), (0, missing)], constant_values=-1)
+        probabilities = np.pad(probabilities, [(0, 0), (0, missing)], constant_values=-np.inf)
+        return labels[:, :k], _open_interval(probabilities[:, :k])
 
     def _rank(self, X, k):
         """The best labels and the probability of each by itself."""
         if self._fitted_decision == "levels":
             labels, probabilities = rank_by_levels(*_split(self.estimator_, X), k, self.calibrators_)
         else:
-            labels, scores = rank(self.estimator_, X, k)
+            labels, scores = rank(self.estimator_, X, k, want_probabilities=True)
             probabilities = np.full(labels.shape, -np.inf)
             found = labels >= 0
             probabilities[found] = self.calibrators_[0].predict(score_to_logit(scores[found]))
         return labels, _open_interval(probabilities)
 
-    def _rank_classes(self, X, k):
-        """The best classes and their share in the probabilities of the candidates, in float64.
+    def _rank_classes(self, X):
+        """The candidates of each row and their shares in the sum of their probabilities, in float64.
 
         Shares that the map makes equal are set apart by their last bits: the largest is the best class's.
         """
-        labels, probabilities = self._rank(X, max(k, min(self.n_candidates, self.classes_.size)))
+        labels, probabilities = self._rank(X, min(self.n_candidates, self.classes_.size))
         probabilities = probabilities.astype(np.float64)
         shares = probabilities / np.where(labels >= 0, probabilities, 0).sum(axis=1, keepdims=True)
         for place in range(1, shares.shape[1]):
             shares[:, place] = np.minimum(shares[:, place], np.nextafter(shares[:, place - 1], 0))
-        return labels[:, :k], shares[:, :k]
+        return labels, shares
 
     def predict_proba(self, X):
         """Estimate the marginal probability of each label, or that of each class.
@@ -257,18 +263,15 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             In [0, 1].
         """
         check_is_fitted(self)
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        if self._target_form.kind != "multilabel":
-            return super().score(X, y, sample_weight)
-        y = check_label_matrix(y)
-        return precision_at_k(y, self.predict_topk(X, k=1), k=1, sample_weight=sample_weight)
+        best = self.predict_topk(X, k=1)[0][:, 0]
+        return share_of_hits(best, y, self.classes_, self._target_form, sample_weight)
 
     def _probabilities(self, X):
         check_is_fitted(self)
         n_labels = self.classes_.size
-        best = self._rank if self._target_form.kind == "multilabel" else self._rank_classes
-        return topk_to_csr(*best(X, min(self.n_candidates, n_labels)), n_labels)
+        if self._target_form.kind == "multilabel":
+            return topk_to_csr(*self._rank(X, min(self.n_candidates, n_labels)), n_labels)
+        return topk_to_csr(*self._rank_classes(X), n_labels)
 
 
 def _split(estimator, X):

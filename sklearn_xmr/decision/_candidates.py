@@ -24,7 +24,7 @@ class Candidates(NamedTuple):
     row_weights: np.ndarray
 
 
-def gather_candidates(parts, Y, k, sample_weight):
+def gather_candidates(parts, Y, k, sample_weight, want_probabilities=False):
     """Rank the held-out rows.
 
     Parameters
@@ -35,6 +35,9 @@ def gather_candidates(parts, Y, k, sample_weight):
     k : int
         Labels ranked per row.
     sample_weight : ndarray of shape (n_samples,) or None
+        Rows of weight 0 are left out.
+    want_probabilities : bool, default=False
+        See `rank`.
 
     Returns
     -------
@@ -42,15 +45,17 @@ def gather_candidates(parts, Y, k, sample_weight):
     """
     rankings, held_out = [], []
     for fitted, X, rows, columns in parts:
-        labels, scores = rank(fitted, X, min(k, Y.shape[1]))
+        labels, scores = rank(fitted, X, min(k, Y.shape[1]), want_probabilities)
         rankings.append((np.where(labels >= 0, columns[labels], -1), scores))
         held_out.append(rows)
     labels, scores = (np.concatenate(part) for part in zip(*rankings, strict=True))
     held_out = np.concatenate(held_out)
+    weights = np.ones(held_out.size) if sample_weight is None else sample_weight[held_out]
+    used = weights > 0
+    labels, scores, held_out, weights = labels[used], scores[used], held_out[used], weights[used]
     found = labels >= 0
     rows = np.nonzero(found)[0]
     truth = Y[held_out]
-    weights = np.ones(held_out.size) if sample_weight is None else sample_weight[held_out]
     return Candidates(
         rows, labels[found], scores[found], contains_entries(truth, rows, labels[found]), truth, weights
     )

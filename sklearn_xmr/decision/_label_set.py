@@ -4,7 +4,7 @@ from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from sklearn.metrics import f1_score
+import scipy.sparse as sp
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -145,7 +145,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
             return self.estimator_.predict(X)
         rule = self._fitted_decision
         n_wanted = self.k if rule == "top_k" else self.n_candidates
-        labels, scores = rank(self.estimator_, X, min(n_wanted, self.classes_.size))
+        n_wanted = min(n_wanted, self.classes_.size)
+        labels, scores = rank(self.estimator_, X, n_wanted, want_probabilities=rule == "expected_f1")
         taken = labels >= 0
         if rule == "global_threshold":
             taken &= scores >= np.float64(self.threshold_)  # not rounded to the scores' float32
@@ -160,7 +161,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
         if probabilities.size and not 0 <= probabilities.min() <= probabilities.max() <= 1:
             raise ValueError(
                 "rule='expected_f1' needs scores that are probabilities, got values outside of [0, 1]; "
-                "wrap the estimator in CalibratedXMRClassifier."
+                "take an estimator with predict_proba, or an XRLinearClassifier in CalibratedXMRClassifier."
             )
         sizes = [
             best_expected_f1_sizes(probabilities[start : start + ROWS_PER_DYNAMIC_PROGRAM])[0]
@@ -246,7 +247,11 @@ class LabelSetClassifier(BaseDecisionClassifier):
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)
         y = check_label_matrix(y, n_samples=predicted.shape[0])
-        truth = self._target_form.wrap(y)
-        return float(
-            f1_score(truth, predicted, average="micro", sample_weight=sample_weight, zero_division=0.0)
+        if y.shape[1] != self.classes_.size:
+            raise ValueError(f"y must have {self.classes_.size} columns, got shape {y.shape}.")
+        predicted = sp.csr_array(predicted)
+        weights = np.ones(y.shape[0]) if sample_weight is None else sample_weight
+        n_hits, n_entries = (
+            float(weights @ matrix.sum(axis=1)) for matrix in (y.multiply(predicted), y + predicted)
         )
+        return 2 * n_hits / n_entries if n_entries > 0 else 0.0

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_xmr.decision._calibrators import score_to_logit
 from sklearn_xmr.matching._beam_search import BeamSearch
-from sklearn_xmr.ranking._score_transform import IDENTITY
+from sklearn_xmr.ranking._score_transform import MARGIN
 from sklearn_xmr.utils._sparse_entries import contains_entries
 
 #: Rows searched at once: bounds the dense work space.
@@ -45,13 +44,10 @@ def level_candidates(classifier, X):
     for start in range(0, X.shape[0], ROWS_PER_BLOCK):
         block, levels = X[start : start + ROWS_PER_BLOCK], []
         for t, search in enumerate(searches):
-            # the last level's score is then the sigmoid of the margin, whatever the path above
-            nodes, scores = search.topk(
-                block, search.max_reached(width), width, [*transforms[:t], (IDENTITY, 1.0)]
-            )
+            nodes, margins = search.topk(block, search.max_reached(width), width, [*transforms[:t], MARGIN])
             found = nodes >= 0
             levels.append(
-                LevelCandidates(np.nonzero(found)[0], nodes[found], score_to_logit(scores[found]))
+                LevelCandidates(np.nonzero(found)[0], nodes[found], margins[found].astype(np.float64))
             )
         yield start, levels
 
@@ -114,7 +110,8 @@ def rank_by_levels(classifier, X, k, calibrators):
             above = rows.astype(np.int64) * tree.n_nodes[t] + tree.parent_of(t + 1)[nodes]
             order = np.argsort(keys)
             place = order[np.searchsorted(keys, above, sorter=order)]
-            log_scores = log_scores[place] + np.log(calibrators[t].predict(margins))
+            factors = np.maximum(calibrators[t].predict(margins), np.finfo(np.float64).tiny)
+            log_scores = log_scores[place] + np.log(factors)
             sums = sums[place] + margins
             keys = rows.astype(np.int64) * tree.n_nodes[t + 1] + nodes
         of_slot = tree.slot_labels[nodes]

@@ -104,9 +104,11 @@ cdef const void* address(array) except? NULL:
     return &view[0] if view.shape[0] else NULL
 
 
-cdef inline float answer_score(float score, int kind) noexcept nogil:
-    """Score handed out, in (0, 1]."""
+cdef inline float answer_score(float score, int kind, float parameter) noexcept nogil:
+    """Score handed out, in (0, 1], or the margin itself."""
     if kind == XMR_IDENTITY:
+        if parameter == 0:
+            return score
         score = xmr_log_sigmoid(score)
     return expf(max(score, LOG_SMALLEST))
 
@@ -261,7 +263,8 @@ def beam_search_csr(
     levels : list of LevelKernel
         From the top.
     transforms : list of tuple of (int, float)
-        Kind and parameter of the score transform per level.
+        Kind and parameter of the score transform per level; the parameter 0 of an identity on the last
+        one asks for margins in place of scores.
     masks : list of tuple of (indptr, indices), or None
         Allowed children per level, as CSR patterns of one row or of n_samples rows.
     indptr, indices, data : CSR arrays of X
@@ -283,6 +286,7 @@ def beam_search_csr(
     cdef int64_t k = labels.shape[1]
     cdef int64_t beam_size = max(beam_width, k) + 1, widest = 1, width = 1
     cdef int kind
+    cdef float parameter
     cdef xmr_chunks tables[64]
     cdef xmr_chunks* pointers[64]
     cdef Mask mask_table[64]
@@ -315,7 +319,7 @@ def beam_search_csr(
             mask_table[t].indices = &mask_indices[0] if mask_indices.shape[0] else NULL
             mask_table[t].is_shared = mask_indptr.shape[0] == 2
             mask_p = mask_table
-    kind = tables[n_levels - 1].kind
+    kind, parameter = tables[n_levels - 1].kind, tables[n_levels - 1].parameter
     beam_size = min(beam_size, most + 1)
 
     with nogil, parallel(num_threads=n_threads):
@@ -330,7 +334,7 @@ def beam_search_csr(
                 n_found = search_row(
                     pointers, n_levels, mask_p, i, indices_p + indptr[i], data_p + indptr[i],
                     indptr[i + 1] - indptr[i], beam_width, k, max_copies, keys, beam, margins, table)
-                write_answers(beam, n_found, kind, &labels[i, 0], &scores[i, 0], k)
+                write_answers(beam, n_found, kind, parameter, &labels[i, 0], &scores[i, 0], k)
         free(keys)
         free(beam)
         free(margins)
@@ -340,13 +344,14 @@ def beam_search_csr(
 
 
 cdef void write_answers(
-    const uint64_t* keys, int64_t n_found, int kind, int32_t* labels, float* scores, int64_t k,
+    const uint64_t* keys, int64_t n_found, int kind, float parameter, int32_t* labels, float* scores,
+    int64_t k,
 ) noexcept nogil:
     """Ranked keys to labels and scores."""
     cdef int64_t i
     for i in range(n_found):
         labels[i] = <int32_t> key_identifier(keys[i])
-        scores[i] = answer_score(key_score(keys[i]), kind)
+        scores[i] = answer_score(key_score(keys[i]), kind, parameter)
     for i in range(n_found, k):
         labels[i] = -1
         scores[i] = -INFINITY

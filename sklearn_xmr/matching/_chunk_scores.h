@@ -46,7 +46,7 @@ typedef struct xmr_chunks {
     int64_t max_fan_out;
     int64_t n_children;
     int kind;        /* score transform */
-    float parameter; /* slope of a sigmoid, power of a hinge */
+    float parameter; /* slope of a sigmoid, power of a hinge; 0 of an identity: answers are margins */
     xmr_reader read;
     xmr_finder find;
     xmr_adder add;

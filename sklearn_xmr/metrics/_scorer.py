@@ -139,20 +139,25 @@ class _TopKScorer:
         return request
 
 
-def predict_ranking(estimator, X, k):
-    """Ranked pair where the estimator can give it, otherwise its scores of all labels."""
+def predict_ranking(estimator, X, k, want_probabilities=False):
+    """Ranked pair where the estimator can give it, otherwise its scores of all labels.
+
+    These are probabilities if they are wanted and the estimator has them, else it is first asked for
+    ``decision_function``.
+    """
     estimator = unwrap(estimator)
     if hasattr(estimator, "predict_topk"):
         return estimator.predict_topk(X, k=k)
     # neither a search nor a Pipeline forwards predict_topk
     if hasattr(estimator, "best_estimator_"):
-        return predict_ranking(estimator.best_estimator_, X, k)
+        return predict_ranking(estimator.best_estimator_, X, k, want_probabilities)
     if isinstance(estimator, Pipeline):
         transformed = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return predict_ranking(estimator[-1], transformed, k)
-    if hasattr(estimator, "decision_function"):
+        return predict_ranking(estimator[-1], transformed, k, want_probabilities)
+    has_probabilities = hasattr(estimator, "predict_proba")
+    if hasattr(estimator, "decision_function") and not (want_probabilities and has_probabilities):
         return estimator.decision_function(X)
-    if hasattr(estimator, "predict_proba"):
+    if has_probabilities:
         return label_probabilities(estimator, X)
     raise TypeError(
         f"{type(estimator).__name__} has none of predict_topk, decision_function and predict_proba."

@@ -7,6 +7,8 @@ from numbers import Real
 
 #: Codes of the kernels (matching/_chunk_scores.h).
 IDENTITY, SIGMOID, HINGE = 0, 1, 2
+#: Of the last level: its margins are the answer, whatever the path above.
+MARGIN = IDENTITY, 0.0
 
 SCORE_TRANSFORMS = ("identity", "sigmoid", "l1_hinge", "l2_hinge", "l3_hinge", "l4_hinge")
 

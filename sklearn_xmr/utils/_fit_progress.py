@@ -1,6 +1,7 @@
 """Tell callbacks and the log which step of a fit has begun and ended."""
 
 import logging
+import sys
 import time
 from contextlib import contextmanager
 
@@ -145,4 +146,19 @@ def _make_visible():
     if not logger.isEnabledFor(logging.INFO):
         logger.setLevel(logging.INFO)
     if not logger.hasHandlers():
-        logger.addHandler(logging.StreamHandler())
+        logger.addHandler(_ErrorStream())
+
+
+class _ErrorStream(logging.StreamHandler):
+    """The standard error stream of the moment, until somebody sets up logging."""
+
+    def __init__(self):
+        logging.Handler.__init__(self)  # that of the stream would keep today's
+
+    @property
+    def stream(self):
+        return sys.stderr
+
+    def emit(self, record):
+        if not logging.root.handlers:
+            super().emit(record)

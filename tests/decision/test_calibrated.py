@@ -360,6 +360,47 @@ def test_isotonic_ties_leave_the_order_of_the_classes(scope):
     np.testing.assert_array_equal(probabilities.argmax(axis=1), before)
 
 
+@pytest.mark.parametrize("method", ["isotonic", "sigmoid"])
+def test_levels_keep_the_order_of_large_margins(method):
+    """The sigmoid of a margin above 17 is 1 in float32."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 20))
+    y = (X @ rng.normal(size=(20, 5))).argmax(axis=1)
+    Y = sp.csr_array(np.eye(5, dtype=int)[y])
+    classifier = XRLinearClassifier(random_state=0).fit(X[:200], Y[:200])
+    model = CalibratedXMRClassifier(FrozenEstimator(classifier), scope="levels", method=method)
+    model.fit(X[200:], Y[200:])
+    long = 300 * X[200:]
+    margins = long @ np.asarray(classifier.coefs_[0].todense()) + classifier.intercepts_[0]
+    assert np.sort(margins, axis=1)[:, -2].max() > 100
+    np.testing.assert_array_equal(model.predict_topk(long, k=1)[0][:, 0], margins.argmax(axis=1))
+
+
+def test_estimator_whose_probabilities_are_not_its_scores():
+    X, Y = make_xmc_classification(300, 100, 8, random_state=0)
+    model = CalibratedXMRClassifier(OneVsRestClassifier(LogisticRegression()), method="sigmoid", cv=2)
+    best = model.fit(X, Y).estimator_.predict_proba(X).argmax(axis=1)
+    np.testing.assert_array_equal(model.predict_topk(X, k=1)[0][:, 0], best)
+    with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]"):
+        CalibratedXMRClassifier(OneVsRestClassifier(LinearSVC()), cv=2).fit(X, Y)
+
+
+@pytest.mark.parametrize("n_candidates", [2, 5, 100])
+def test_probability_of_a_class_does_not_depend_on_k(n_candidates):
+    X, _ = make_xmc_classification(300, 100, 12, random_state=0)
+    model = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=2, n_candidates=n_candidates)
+    model.fit(X, np.arange(300) % 5)
+    probabilities = model.predict_proba(X)
+    for k in (1, 2, 5, 9):
+        labels, scores = model.predict_topk(X, k=k)
+        assert labels.shape == scores.shape == (300, k)
+        found = labels >= 0
+        np.testing.assert_array_equal(found.sum(axis=1), min(k, n_candidates, 5))
+        expected = probabilities[np.nonzero(found)[0], labels[found]]
+        np.testing.assert_array_equal(scores[found], expected.astype(np.float32))
+        assert np.all(scores[~found] == -np.inf)
+
+
 def test_ties_of_levels_follow_the_margins(data, ranker):
     """A map that knows one value only leaves the order of siblings to the margins."""
     X = data[4]

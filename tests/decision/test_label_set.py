@@ -25,6 +25,7 @@ from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.decision._base import HeldOut
 from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._label_set import RULES
+from sklearn_xmr.decision._rules import best_expected_f1_sizes
 from sklearn_xmr.metrics import make_topk_scorer, precision_at_k
 
 INDEXER = HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
@@ -353,6 +354,53 @@ def test_bad_input(data, ranker):
     unbounded = LabelSetClassifier(OneVsRestClassifier(LinearSVC()), rule="expected_f1").fit(X, Y)
     with pytest.raises(ValueError, match=r"needs scores that are probabilities.*CalibratedXMRClassifier"):
         unbounded.predict(X)
+
+
+def test_expected_f1_of_an_estimator_with_both_kinds_of_scores():
+    X, Y = random_problem()
+    estimator = OneVsRestClassifier(LogisticRegression()).fit(X, Y)
+    model = LabelSetClassifier(FrozenEstimator(estimator), rule="expected_f1", n_candidates=Y.shape[1])
+    found = np.asarray(model.fit(X, Y).predict(X).todense())
+    probabilities = np.sort(estimator.predict_proba(X), axis=1)[:, ::-1]
+    np.testing.assert_array_equal(found.sum(axis=1), best_expected_f1_sizes(probabilities)[0])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rows_of_weight_zero_change_nothing(rule):
+    X, Y = make_xmc_classification(150, 80, 12, random_state=0)
+    frozen = FrozenEstimator(XRLinearClassifier(loss="log_loss", random_state=0).fit(X, Y))
+    X, Y = make_xmc_classification(150, 80, 12, noise=0.9, random_state=1)
+    weights = (np.arange(150) % 3 > 0).astype(float)
+    model, alone = (LabelSetClassifier(frozen, rule=rule, min_positives=20) for _ in range(2))
+    model.fit(X, Y, sample_weight=weights)
+    alone.fit(X[weights > 0], Y[weights > 0])
+    for name in ("threshold_", "thresholds_"):
+        np.testing.assert_array_equal(getattr(model, name, 0), getattr(alone, name, 0))
+    assert (model.predict(X) != alone.predict(X)).nnz == 0
+
+
+@pytest.mark.parametrize("wrapper", [LabelSetClassifier, CalibratedXMRClassifier])
+def test_y_of_another_form_than_the_fitted_estimator(wrapper):
+    X, Y = make_xmc_classification(60, 40, 12, random_state=0)
+    y = np.arange(60) % 12
+    sets = wrapper(FrozenEstimator(XRLinearClassifier(random_state=0).fit(X, Y)))
+    with pytest.raises(ValueError, match="predicts, a multilabel indicator, got one class per row"):
+        sets.fit(X, y)
+    classes = wrapper(FrozenEstimator(make_pipeline(MaxAbsScaler(), XRLinearClassifier()).fit(X, y)))
+    with pytest.raises(ValueError, match="predicts, one class per row, got a multilabel indicator"):
+        classes.fit(X, Y)
+
+
+def test_score_of_a_single_label():
+    X = np.random.default_rng(0).random((60, 5))
+    Y = sp.csr_array((X[:, :1] > 0.5).astype(int))
+    model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=2).fit(X, Y)
+    weights = np.arange(60)
+    truth, found = Y.toarray().ravel(), model.predict(X).toarray().ravel()
+    expected = f1_score(truth, found, sample_weight=weights)
+    assert model.score(X, Y, sample_weight=weights) == pytest.approx(expected)
+    with pytest.raises(ValueError, match=r"y must have 1 columns, got shape \(60, 2\)"):
+        model.score(X, sp.csr_array(np.eye(60, 2, dtype=int)))
 
 
 @pytest.mark.parametrize("cv", [[], iter(())], ids=["list", "generator"])

@@ -152,6 +152,18 @@ def test_part_of_an_epoch_looks_at_no_other_rows(pair, task, monkeypatch):
     assert last is None  # for the ranker
 
 
+@pytest.mark.parametrize("scheme", ["man", "tfn+man"])
+def test_part_of_an_epoch_without_a_label(pair, task, scheme):
+    """The matcher's rows may hold none where few rows have labels."""
+    Y = LabelBinarizer(sparse_output=True).fit_transform(task.winners)
+    Y[5:] = 0
+    Y.eliminate_zeros()
+    model = make(pair, n_epochs=0.1, batch_size=8, negative_sampling=scheme)
+    model.fit(task.texts[:100], sp.csr_array(Y[:100]))
+    assert [level["step"] for level in model.history_] == [2, 2]
+    assert np.isfinite([level["losses"] for level in model.history_]).all()
+
+
 def test_label_counts():
     tree = LabelTree([[0, 2], [0, 2, 5]], [4, 0, 1, 2, 3])
     Y = sp.csr_array([[1, 0, 0, 0, 1], [0, 1, 1, 1, 1]])
