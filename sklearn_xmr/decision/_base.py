@@ -73,7 +73,7 @@ class BaseDecisionClassifier(
         ------
         ValueError
             If y is no classification target, a parameter is out of range, `cv` gives no split, or an
-            estimator that is said to be fitted does not know the labels of y.
+            estimator that is said to be fitted does not know the labels of y or predicts another form.
         """
         validate_estimator_params(self)
         if y is None:
