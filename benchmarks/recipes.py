@@ -53,7 +53,9 @@ def recipes(n_labels):
     strong = {"propensity_power": 1.5, "C": 0.25, "weight_threshold": 0.03}
     wide = {"indexer": OverlappingIndexer(HierarchicalKMeans(branching_factor=256))}
     fine = {
-        "indexer": OverlappingIndexer(HierarchicalKMeans(1024, 50), n_rounds=3),
+        "indexer": OverlappingIndexer(
+            HierarchicalKMeans(512, 100), n_rounds=3, positives="all", beam_width=10
+        ),
         "C": 0.7,
         "weight_threshold": 0.03,
     }
@@ -79,10 +81,10 @@ def recipes(n_labels):
         "overlap, branching=256, power=1": single(**wide, propensity_power=1),
         "overlap, branching=256, power=1.5": single(**wide, propensity_power=1.5),
         **{
-            f"overlap x3, branching=1024, leaves of 50, power={power}, C=0.7, threshold=0.03": single(
+            f"overlap x3 all, branching=512, leaves of 100, power={power}, C=0.7, threshold=0.03": single(
                 **fine, propensity_power=power
             )
-            for power in (0.5, 1.5)
+            for power in (0.75, 1.5)
         },
         "3 trees": trees(3),
         "3 trees, overlap": trees(3, **overlap),

@@ -81,6 +81,12 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         """
         validate_estimator_params(self)
         _require_torch()
+        import torch
+
+        with torch.inference_mode(False):  # tensors that are made in that mode never learn
+            return self._fit(X, y)
+
+    def _fit(self, X, y):
         from sklearn_xmr._torch._distributed import Processes
         from sklearn_xmr._torch._encoder import TextEncoder
 
@@ -152,7 +158,9 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         checkpoint = saved = None
         if self.checkpoint_dir is not None:
             checkpoint, saved = processes.on_first(
-                lambda: self._open_checkpoint(settings, encoder.arrays(), tokens, features, Y)
+                lambda: self._open_checkpoint(
+                    settings, encoder.arrays(), encoder.facts(), tokens, features, Y
+                )
             )
             if saved is not None:
                 seed = saved[1]["seed"]  # another one where random_state is not an int

@@ -58,8 +58,9 @@ class XRLinearClassifier(BaseXMRClassifier):
     propensity_power : float, default=0.0
         Favours rare labels, from 0 to 10: on the last level the cost of a positive of label l is
         multiplied by (1 / p_l) to this power, with p_l from `metrics.jain_propensity`; the factors are
-        scaled to a mean of 1 over all positives. Up to about 1.5, propensity-scored precision rises with
-        little or no loss of precision. 0: all labels count the same.
+        scaled to a mean of 1 over all positives. Rows count once in p_l and in this mean, whatever their
+        `sample_weight`. Up to about 1.5, propensity-scored precision rises with little or no loss of
+        precision. 0: all labels count the same.
     bias : float, default=1.0
         Value of the constant feature whose weight is the intercept; it is regularised like any other.
         0 fits no intercept.

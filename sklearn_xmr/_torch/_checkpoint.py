@@ -1,5 +1,6 @@
 """An interrupted fine-tuning on disk: one safetensors file, replaced as a whole."""
 
+import hashlib
 import json
 import os
 import warnings
@@ -44,7 +45,10 @@ class Checkpoint:
             name: torch.as_tensor(tensor).detach().cpu().contiguous().clone()
             for name, tensor in tensors.items()
         }
-        save_file(tensors, unfinished, {"facts": json.dumps(facts), "fingerprint": self.fingerprint})
+        metadata = {
+            "facts": json.dumps(facts), "fingerprint": self.fingerprint, "digest": _digest(tensors),
+        }  # fmt: skip
+        save_file(tensors, unfinished, metadata)
         os.replace(unfinished, self.path)
 
     def load(self):
@@ -64,8 +68,10 @@ class Checkpoint:
                 if metadata["fingerprint"] != self.fingerprint:
                     raise ValueError("it is that of another fit")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
+            if metadata["digest"] != _digest(tensors):
+                raise ValueError("its contents changed after it was written")
             return tensors, json.loads(metadata["facts"])
-        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
             raise ValueError(
                 f"checkpoint_dir holds {self.path.name}, which is not the whole checkpoint of this fit "
                 f"({error}); delete {self.path} or choose another folder."
@@ -86,3 +92,13 @@ class Checkpoint:
     def delete(self):
         """Remove the file, once the fit is complete."""
         self.path.unlink(missing_ok=True)
+
+
+def _digest(tensors):
+    """Hash of tensors and their names, in which a flipped bit shows."""
+    found = hashlib.blake2b()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()

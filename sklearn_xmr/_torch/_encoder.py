@@ -4,13 +4,14 @@ import copy
 import json
 import tempfile
 import warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+from transformers.utils import logging
 
 from sklearn_xmr._torch._random_numbers import own_random_numbers
 from sklearn_xmr._torch._tokens import tokenize
@@ -78,7 +79,8 @@ class TextEncoder:
         ------
         ValueError
             If `max_length` is more than the model can take, it lacks what `pooling` asks for, its folder
-            asks for a pooling that is not offered, or the tokenizer knows tokens that the model does not.
+            asks for a pooling that is not offered, the tokenizer knows tokens that the model does not, or
+            the model of a pair decodes as well where its encoder can be had alone.
         """
         if isinstance(encoder, tuple):
             if len(encoder) != 2:
@@ -93,6 +95,12 @@ class TextEncoder:
                     f"{type(model).__name__} and {type(tokenizer).__name__}."
                 )
             model = copy.deepcopy(getattr(model, "base_model", model))  # without a task's head
+            part = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(model.config), type(model))
+            if getattr(model.config, "is_encoder_decoder", False) and not isinstance(model, part):
+                raise ValueError(
+                    f"encoder must be a model that encodes, got {type(model).__name__}, which decodes as "
+                    f"well; {part.__name__}.from_pretrained reads the encoder of it."
+                )
             tokenizer = copy.deepcopy(tokenizer)
         else:
             config = AutoConfig.from_pretrained(encoder)
@@ -151,6 +159,13 @@ class TextEncoder:
     def arrays(self):
         """The weights by name, as ndarrays."""
         return {name: tensor.cpu().numpy() for name, tensor in self.model.state_dict().items()}
+
+    def facts(self):
+        """What a fine-tuning depends on besides weights, a str: configuration, modules, what is trained."""
+        # private ones tell where the model was read from
+        config = {name: value for name, value in vars(self.model.config).items() if name[0] != "_"}
+        trained = [name for name, weights in self.model.named_parameters() if weights.requires_grad]
+        return f"{config} {self.model} {trained}"
 
     def tokenize(self, texts):
         """Token ids of a list of str, a TokenStore."""
@@ -215,7 +230,7 @@ class TextEncoder:
 
     def __getstate__(self):
         # the files of a Hugging Face folder, weights as safetensors: no pickled modules
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, _no_progress_bars():
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
             files = {
@@ -235,7 +250,8 @@ class TextEncoder:
                 path.write_bytes(content)
             # models of a user's own class, and older states
             model_class = getattr(transformers, state.get("model_class", "AutoModel"), AutoModel)
-            model = _read_model(model_class, folder, local_files_only=True)
+            with _no_progress_bars():
+                model = _read_model(model_class, folder, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         device = torch.device(state["device"])
         if not _is_there(device):
@@ -251,6 +267,18 @@ def _read_model(model_class, name, **settings):
     """The model as it was written; weights that are missing there are the same each time."""
     with own_random_numbers():
         return model_class.from_pretrained(name, **settings)
+
+
+@contextmanager
+def _no_progress_bars():
+    """For files that the user does not know of."""
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def _n_positions(model):

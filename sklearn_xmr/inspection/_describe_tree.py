@@ -27,7 +27,7 @@ class TreeNode:
     parent : int or None
         Node number of its parent, one level up.
     n_labels : int
-        Number of labels below the node, counting each leaf of a label.
+        Number of labels below the node.
     n_children : int
         Number of children.
     labels : list of str
@@ -190,17 +190,18 @@ def describe_tree(
         bounds = [_slot_range(tree, t + 1, child) for child in children] if t < depth else []
         order = sorted(range(len(bounds)), key=lambda i: (bounds[i][0] - bounds[i][1], i))[:max_children]
         names_its_labels = t == tree.n_levels - 1 and t == depth  # a leaf: its children are what it names
+        below = _distinct(tree.slot_labels[first:last])
         top, top_weights = ([], []) if levels is None or t == 0 else _top(levels[t - 1], node, n_features)
         nodes.append(
             TreeNode(
                 level=t,
                 node=node,
                 parent=parent,
-                n_labels=last - first,
+                n_labels=below.size,
                 n_children=len(children),
                 labels=[
                     str(name_of(label, labels, "label"))
-                    for label in _frequent(tree.slot_labels[first:last], label_counts, n_labels)
+                    for label in _frequent(below, label_counts, n_labels)
                 ],
                 features=[str(name_of(j, features, "feature")) for j in top],
                 weights=[float(weight) for weight in top_weights],
@@ -228,6 +229,11 @@ def _top(level, node, n_features):
     order = np.argsort(-weights, kind="stable")[:n_features]
     order = order[weights[order] > 0]
     return features[order], weights[order]
+
+
+def _distinct(labels):
+    """Each label once, where it comes first: some are in several leaves."""
+    return labels[np.sort(np.unique(labels, return_index=True)[1])]
 
 
 def _frequent(labels, counts, n_labels):

@@ -98,7 +98,16 @@ def test_flat_and_overlapping_trees():
     flat = describe_tree(LabelTree.flat(3))
     assert repr(flat).splitlines()[:2] == ["[0.0] 3 labels", "  = label 0, label 1, label 2"]
     twice = LabelTree.from_assignments([np.ones((2, 1)), np.array([[1, 1], [0, 1]])])
-    assert [node.n_labels for node in describe_tree(twice).nodes] == [3, 2, 1]
+    assert [node.n_labels for node in describe_tree(twice).nodes] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "named"), [(None, ["label 0", "label 1"]), ([1, 5, 7], ["label 2", "label 1"])]
+)
+def test_a_label_of_several_leaves_is_named_once(counts, named):
+    tree = LabelTree([[0, 2], [0, 2, 4]], [0, 1, 0, 2])
+    root = describe_tree(tree, label_counts=counts, n_labels=2).nodes[0]
+    assert (root.n_labels, root.labels) == (3, named)
 
 
 def test_classes_name_the_labels():

@@ -509,6 +509,22 @@ def test_state_without_the_name_of_a_class(pair):
     np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
 
 
+def test_pair_of_a_model_that_decodes(pair):
+    config = transformers.T5Config(vocab_size=18, d_model=32, num_layers=1, num_heads=2, d_kv=16, d_ff=32)
+    for model_class in (transformers.T5Model, transformers.T5ForConditionalGeneration):
+        with pytest.raises(ValueError, match=r"encodes, got T5.*; T5EncoderModel.from_pretrained reads"):
+            load((model_class(config), pair[1]))
+    load((transformers.T5EncoderModel(config), pair[1]))
+
+
+def test_pickling_shows_no_progress(pair, capfd):
+    encoder = load(pair)
+    capfd.readouterr()
+    pickle.loads(pickle.dumps(encoder))
+    assert capfd.readouterr().err == ""
+    assert transformers.utils.logging.is_progress_bar_enabled()
+
+
 @pytest.mark.parametrize("fitted_on", ["cuda", "cuda:0", "cuda:3", "mps:0", "xpu", "hpu"])
 def test_a_device_that_is_not_there_is_replaced(pair, monkeypatch, fitted_on):
     encoder = load(pair)

@@ -236,7 +236,10 @@ def test_each_fit_has_its_checkpoint(tmp_path):
     lambda path: save_file({"a": torch.zeros(2)}, path, {"format": "pt"}),
     lambda path: save_file({"a": torch.zeros(2)}, path, {"fingerprint": "another", "facts": "{}"}),
     lambda path: save_file({"a": torch.zeros(2)}, path, {"fingerprint": "fit 1 seed 1", "facts": "{"}),
-], ids=["empty", "cut", "no metadata", "other metadata", "renamed", "bad facts"])  # fmt: skip
+    lambda path: path.write_bytes(path.read_bytes()[:-50] + b"\xff" * 50),
+    lambda path: (path.unlink(), path.mkdir()),
+], ids=["empty", "cut", "no metadata", "other metadata", "renamed", "bad facts", "overwritten", "folder"],
+)  # fmt: skip
 def test_damaged_checkpoint(tmp_path, damage):
     checkpoint = Checkpoint(tmp_path, "fit 1", "seed 1")
     checkpoint.save({"a": torch.zeros(100)}, {"step": 4})

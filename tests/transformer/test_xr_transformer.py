@@ -261,6 +261,13 @@ def test_frozen_layers_stay_as_they_were(pair, task, precision):
     assert all(weights.requires_grad for weights in model.parameters())
 
 
+def test_fit_inside_inference_mode(folder, task):
+    with torch.inference_mode():
+        inside = fit(str(folder), task)
+        assert torch.is_inference_mode_enabled()
+    assert same(inside, fit(str(folder), task), task.texts)
+
+
 def test_clone_and_grid_search(folder, task):
     model = make(str(folder), fine_tuning=None, ranker=XRLinearClassifier(), vectorizer=TfidfVectorizer())
     search = GridSearchCV(
@@ -408,6 +415,29 @@ def test_fit_with_other_parameters_starts_anew(pair, task, tmp_path, monkeypatch
     with pytest.warns(UserWarning, match="no checkpoint of this fit, which starts from the beginning"):
         make(pair, checkpoint_dir=tmp_path).fit(task.texts[:99], task.winners[:99])
     assert os.listdir(tmp_path) == files
+
+
+def freeze_embeddings(model):
+    model.embeddings.requires_grad_(False)
+
+
+def drop_more(model):
+    model.embeddings.dropout.p = 0.9
+
+
+def drop_more_attention(model):
+    model.config.attention_probs_dropout_prob = 0.9
+
+
+@pytest.mark.parametrize("change", [freeze_embeddings, drop_more, drop_more_attention])
+def test_fit_of_a_model_that_trains_otherwise_starts_anew(pair, task, tmp_path, monkeypatch, change):
+    delete = Checkpoint.delete
+    monkeypatch.setattr(Checkpoint, "delete", lambda self: None)
+    fit(pair, task, checkpoint_dir=tmp_path)
+    monkeypatch.setattr(Checkpoint, "delete", delete)
+    change(pair[0])
+    with pytest.warns(UserWarning, match="no checkpoint of this fit, which starts from the beginning"):
+        fit(pair, task, checkpoint_dir=tmp_path)
 
 
 @pytest.mark.parametrize("kind", [int, np.random.RandomState])
