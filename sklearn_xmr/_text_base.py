@@ -22,7 +22,7 @@ from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
 from sklearn_xmr.utils._targets import encode_targets
-from sklearn_xmr.utils._validation import as_float32, check_texts
+from sklearn_xmr.utils._validation import as_float32, check_compressed, check_texts
 
 #: The preliminary tree is fine, so that the encoder learns small distinctions too.
 PRELIMINARY_BRANCHING_FACTOR = PRELIMINARY_MAX_LEAF_SIZE = 16
@@ -144,7 +144,7 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
             features = vectorizer.fit_transform(texts)
         else:  # FrozenEstimator hides fit_transform
             features = vectorizer.fit(texts, None).transform(texts)
-        return vectorizer, as_float32(sp.csr_array(features))
+        return vectorizer, _as_features(features)
 
     def _fine_tune(self, encoder, tokens, features, Y, seed, log, processes):
         """Train the encoder in place; returns history, checkpoint (None if not kept), held-out rows."""
@@ -159,12 +159,13 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         if self.checkpoint_dir is not None:
             checkpoint, saved = processes.on_first(
                 lambda: self._open_checkpoint(
-                    settings, encoder.arrays(), encoder.facts(), tokens, features, Y
+                    settings, encoder.arrays(), encoder.signature(), tokens, features, Y
                 )
             )
             if saved is not None:
                 seed = saved[1]["seed"]  # another one where random_state is not an int
                 log("going on from %s", checkpoint.path)
+        # around all that takes long: it refuses a wrong number of layers
         with frozen_layers(encoder.model, self.n_frozen_layers):
             Z = features
             if features is None:
@@ -315,7 +316,7 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         texts = self._check_query(X)
         features = None
         if self.vectorizer_ is not None:
-            features = as_float32(sp.csr_array(self.vectorizer_.transform(texts)))
+            features = _as_features(self.vectorizer_.transform(texts))
         features = join_features(features, self._embed(texts), self._embedding_weight)
         return getattr(self.ranker_, method)(features, *args, **kwargs)
 
@@ -335,6 +336,12 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         tags.input_tags.two_d_array = False
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _as_features(X):
+    """What a vectorizer made, as csr_array of float32."""
+    check_compressed(X, "X")
+    return as_float32(sp.csr_array(X))
 
 
 def default_ranker():

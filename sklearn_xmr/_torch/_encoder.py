@@ -160,7 +160,7 @@ class TextEncoder:
         """The weights by name, as ndarrays."""
         return {name: tensor.cpu().numpy() for name, tensor in self.model.state_dict().items()}
 
-    def facts(self):
+    def signature(self):
         """What a fine-tuning depends on besides weights, a str: configuration, modules, what is trained."""
         # private ones tell where the model was read from
         config = {name: value for name, value in vars(self.model.config).items() if name[0] != "_"}

@@ -12,7 +12,8 @@ from sklearn_xmr.decision._base import BaseDecisionClassifier, rank
 from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._rules import best_expected_f1_sizes, label_thresholds, sets_to_csr
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions, check_sample_weight
-from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
+from sklearn_xmr.utils._targets import check_truth
+from sklearn_xmr.utils._validation import check_positive_int
 
 RULES = ("top_k", "global_threshold", "label_thresholds", "expected_f1")
 ROWS_PER_DYNAMIC_PROGRAM = 1024
@@ -246,9 +247,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
         if self._target_form.kind != "multilabel":
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)
-        y = check_label_matrix(y, n_samples=predicted.shape[0])
-        if y.shape[1] != self.classes_.size:
-            raise ValueError(f"y must have {self.classes_.size} columns, got shape {y.shape}.")
+        y = check_truth(y, predicted.shape[0], self.classes_.size)
         predicted = sp.csr_array(predicted)
         weights = np.ones(y.shape[0]) if sample_weight is None else sample_weight
         n_hits, n_entries = (

@@ -52,6 +52,20 @@ class TargetForm:
         return self.wrap(scores)
 
 
+def check_truth(y, n_samples, n_labels):
+    """Label matrix of the true labels of predictions, of as many columns as there were labels in fit.
+
+    Raises
+    ------
+    ValueError
+        If y is no such indicator.
+    """
+    Y = check_label_matrix(y, n_samples=n_samples)
+    if Y.shape[1] != n_labels:
+        raise ValueError(f"y must have {n_labels} columns, got shape {Y.shape}.")
+    return Y
+
+
 def share_of_hits(best, y, classes, form, sample_weight=None):
     """Share of rows whose best label is one of theirs, in [0, 1].
 
@@ -73,9 +87,7 @@ def share_of_hits(best, y, classes, form, sample_weight=None):
         If y differs in its number of rows or in its form, or a weight is negative.
     """
     if form.kind == "multilabel":
-        Y = check_label_matrix(y, n_samples=best.size)
-        if Y.shape[1] != classes.size:
-            raise ValueError(f"y must have {classes.size} columns, got shape {Y.shape}.")
+        Y = check_truth(y, best.size, classes.size)
         hits = contains_entries(Y, np.arange(best.size), best)
     else:
         y = column_or_1d(y, warn=True)

@@ -248,9 +248,8 @@ def as_float32(X):
     Raises
     ------
     ValueError
-        If a finite value overflows float32, or the arrays of a sparse X do not fit together.
+        If a finite value overflows float32.
     """
-    check_compressed(X, "X")
     with np.errstate(over="ignore"):
         X = sp.csr_array(X, dtype=np.float32) if sp.issparse(X) else np.asarray(X, dtype=np.float32)
     values = X.data if sp.issparse(X) else X

@@ -53,7 +53,7 @@ def test_pifa_equals_reference(problem, normalize_labels, max_features, weighted
     assert_allclose(dense(Z), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("max_features", [None, 3, 10])
+@pytest.mark.parametrize("max_features", [None, 3, 10, 2**70])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_pifa_equals_reference_when_rows_have_several_labels(max_features, weighted, sparse):
