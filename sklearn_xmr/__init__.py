@@ -1,6 +1,6 @@
 """Extreme multilabel ranking as scikit-learn estimators.
 
-Four steps, each replaceable: embed the labels, index them in a tree, match and rank down that tree.
+Embed the labels, index them in a tree, match and rank down that tree.
 Names load on first use, so importing the package costs little more than importing nothing.
 """
 

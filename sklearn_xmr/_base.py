@@ -36,7 +36,7 @@ from sklearn_xmr.utils._sklearn_private import (
     with_callbacks,
 )
 from sklearn_xmr.utils._sparse_entries import pattern_of
-from sklearn_xmr.utils._targets import encode_targets, share_of_hits
+from sklearn_xmr.utils._targets import encode_targets, rows_that_count, share_of_hits
 from sklearn_xmr.utils._validation import (
     as_float32,
     check_allowed_labels,
@@ -116,13 +116,9 @@ class BaseXMRClassifier(
             relevance = check_relevance(relevance, Y)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-            used = np.flatnonzero(sample_weight)
-            if used.size == 0:
-                raise ValueError("sample_weight must be positive for at least one row, got only zeros.")
+            used = rows_that_count(sample_weight, Y)
             X, Y, sample_weight = X[used], Y[used], sample_weight[used]
             relevance = None if relevance is None else relevance[used]
-            if Y.nnz == 0:
-                raise ValueError("sample_weight must be positive for at least one row with a label.")
         if self.propensity_power > 0 and Y.shape[0] < 3:
             raise ValueError(f"propensity_power needs at least 3 rows, got {Y.shape[0]}.")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))

@@ -116,7 +116,7 @@ class XMREnsembleClassifier(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, relevance=None):
         """Fit the estimators.
 
         Parameters
@@ -126,6 +126,8 @@ class XMREnsembleClassifier(
         y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape (n_samples, n_labels)
             Classes, or a multilabel indicator of zeros and ones.
         sample_weight : array-like of shape (n_samples,), default=None
+            Passed to the estimators where it is given.
+        relevance : {array-like, sparse matrix} of shape (n_samples, n_labels), default=None
             Passed to the estimators where it is given.
 
         Returns
@@ -143,7 +145,8 @@ class XMREnsembleClassifier(
         """
         validate_estimator_params(self)
         members = self._seeded_members()
-        arguments = {} if sample_weight is None else {"sample_weight": sample_weight}
+        weights = {"sample_weight": sample_weight, "relevance": relevance}
+        arguments = {name: value for name, value in weights.items() if value is not None}
         members = self._in_parallel([member.fit for member in members], X, y, **arguments)
         y = y if hasattr(y, "shape") else np.asarray(y)
         _, classes, form = encode_targets(y, y.shape[0])  # the estimators have checked it against X

@@ -17,6 +17,7 @@ from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.matching._candidates import candidate_batch, mean_candidates
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
 from sklearn_xmr.ranking._linear_ranker import LevelProblem
+from sklearn_xmr.ranking._relevance import lift_relevance
 from sklearn_xmr.ranking._start_weights import inherited_weights, random_weights, solved_weights
 from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._sparse_entries import pattern_of
@@ -32,7 +33,8 @@ class Curriculum:
     tokens : TokenStore
     X : csr_array of shape (n_samples, n_features) or None
         Sparse features beside the embeddings, for the matcher.
-    Y : csr_array of shape (n_samples, n_labels)
+    targets : TextTargets
+        Rows of weight 0 are neither read nor held out.
     tree : LabelTree
     params : XRTransformerClassifier
         Its parameters are read.
@@ -41,19 +43,20 @@ class Curriculum:
     processes : Processes
     """
 
-    def __init__(self, encoder, tokens, X, Y, tree, params, settings, seed, processes):
+    def __init__(self, encoder, tokens, X, targets, tree, params, settings, seed, processes):
         self.encoder, self.tokens, self.X, self.tree = encoder, tokens, X, tree
         self.params, self.settings, self.seed, self.processes = params, settings, seed, processes
-        self.n_samples = Y.shape[0]
-        self.counts = label_counts(tree, Y)
+        self.row_weights = targets.row_weights
+        self.n_samples = self.row_weights.size
+        self.positives = lift_relevance(tree, targets.relevance)
         self.levels = chosen_levels(tree, params.fine_tuning, params.max_nodes)
         self.epochs = epochs_of_levels(params.n_epochs, len(self.levels))
         self.schemes = resolve_negative_sampling(params.negative_sampling, tree.n_levels)
-        order = self._rng(0).permutation(self.n_samples)
-        n_validation = int(np.ceil((params.validation_fraction or 0.0) * self.n_samples))
-        if n_validation >= self.n_samples:
+        order = self._rng(0).permutation(np.flatnonzero(self.row_weights))
+        n_validation = int(np.ceil((params.validation_fraction or 0.0) * order.size))
+        if n_validation >= order.size:
             raise ValueError(
-                f"validation_fraction={params.validation_fraction} leaves none of the {self.n_samples} "
+                f"validation_fraction={params.validation_fraction} leaves none of the {order.size} "
                 "row(s) for training."
             )
         self.validation_rows, self.rows = np.split(order, [n_validation])
@@ -82,7 +85,7 @@ class Curriculum:
             read, solved = self._drawn_rows(number)
             previous = TrainedLevel(self, level - 1, head, read, solved)
             rows = self._rows_of(number, previous) if tensors is None else _csr_of(tensors)
-            problem = LevelProblem(self._child_ptr(level), self.counts[level], rows)
+            problem = LevelProblem(self._child_ptr(level), self.positives[level], rows)
             if tensors is None:
                 training = self._training(number, problem, read, *self._start(number, problem, previous))
             else:
@@ -131,7 +134,7 @@ class Curriculum:
         if number == 0:
             return sp.csr_array(np.ones((self.n_samples, 1), dtype=np.float32))
         level = self.levels[number]
-        pattern = pattern_of(self.counts[level - 1])
+        pattern = pattern_of(self.positives[level - 1])
         return training_rows(self.schemes[level - 1], level, pattern, previous.match)
 
     def _start(self, number, problem, previous):
@@ -149,6 +152,7 @@ class Curriculum:
             lambda: solved_weights(
                 replace(problem, positives=problem.positives[solved], rows=problem.rows[solved]),
                 embeddings,
+                self.row_weights[solved],
                 is_weighted=bootstrap == "weighted_linear",
                 seed=int(rng.integers(2**31)),
             )
@@ -163,7 +167,7 @@ class Curriculum:
         return LevelTraining(
             self.encoder, CandidateHead(weights, biases), self.tokens, candidates,
             mean_candidates(problem.child_ptr, problem.rows[read], self.settings.max_candidates), read,
-            self.validation_rows, self._n_steps(number), self.settings,
+            self.validation_rows, self.row_weights, self._n_steps(number), self.settings,
             seed=int(self._rng(2, number).integers(2**31)), processes=self.processes,
         )  # fmt: skip
 
@@ -214,7 +218,7 @@ class TrainedLevel:
         n_nodes = outer.tree.n_nodes[self.level]
         k = min(outer.params.n_matched, n_nodes)
         nodes = np.full((outer.n_samples, k), -1, dtype=np.int32)
-        positives = pattern_of(outer.counts[self.level])[self.solved]
+        positives = pattern_of(outer.positives[self.level])[self.solved]
         if positives.nnz == 0:  # few rows, none with a label: nothing to find them by
             return nodes
         tree = LabelTree(outer.tree.child_ptr[: self.level], np.arange(n_nodes))
@@ -222,7 +226,7 @@ class TrainedLevel:
         features = join_features(X, self.embeddings(rows), outer.params.embedding_weight)
         learnt = features[np.searchsorted(rows, self.solved)]
         matcher = XRLinearClassifier(indexer=tree, beam_width=max(k, 10), random_state=outer.seed)
-        matcher.fit(learnt, positives)
+        matcher.fit(learnt, positives, outer.row_weights[self.solved])
         nodes[rows] = matcher.predict_topk(features, k)[0]
         return nodes
 
@@ -250,11 +254,6 @@ def epochs_of_levels(n_epochs, n_levels):
     if not all(isinstance(number, Real) and 0 < number < np.inf for number in epochs):
         raise ValueError(f"n_epochs must be positive, finite numbers, got {n_epochs!r}.")
     return epochs
-
-
-def label_counts(tree, Y):
-    """Number of a row's labels below each node, level by level, root first: list of csr_array."""
-    return tree.lift_sums(tree.propagate(Y)[-1], tree.n_levels)
 
 
 def _arrays_of(matrix):

@@ -156,8 +156,8 @@ class LabelTree:
         paths : iterable of sequence of hashable, length n_labels
             ``paths[l]`` names the groups of label l from the top down, without the root and without
             the label. Groups are told apart by their whole path. Shorter paths are padded with unary
-            groups, so all labels end on one level; an empty path puts the label in a group of its own
-            kind directly below the root.
+            groups, so all labels end on one level; labels with an empty path share a group directly below
+            the root.
 
         Returns
         -------

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_xmr._text_targets import TextTargets
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.indexing import HierarchicalKMeans, OverlappingIndexer
 from sklearn_xmr.utils._doc_link import DocLinkMixin
@@ -21,7 +22,6 @@ from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
 from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
-from sklearn_xmr.utils._targets import encode_targets
 from sklearn_xmr.utils._validation import as_float32, check_compressed, check_texts
 
 #: The preliminary tree is fine, so that the encoder learns small distinctions too.
@@ -52,7 +52,7 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
 
     # ------------------------------------------------------------------ fit
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None, relevance=None):
         """Fine-tune the encoder and train the rankers.
 
         Processes that are joined by ``torch.distributed`` share the work, see :ref:`several_gpus`.
@@ -63,6 +63,13 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
             Texts.
         y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape (n_samples, n_labels)
             Classes, or a multilabel indicator of zeros and ones.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each text. The fine-tuning goes by the ratios of the weights; the ranker
+            gets them as they are. A text of weight 0 only counts for the vectorizer.
+        relevance : {array-like, sparse matrix} of shape (n_samples, n_labels), default=None
+            How much each label of a text counts as its positive, from 0 (exclusive) upwards; zero where y
+            is. Takes the place of the ones in the label counts of `weighted_loss` and `bootstrap`, and goes
+            to the ranker, see :meth:`XRLinearClassifier.fit`.
 
         Returns
         -------
@@ -74,24 +81,26 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         ImportError
             If torch or transformers is not installed.
         ValueError
-            If X or y is malformed, a setting does not fit the encoder, a checkpoint is damaged, training
-            diverges, or the processes were given different data. An earlier fit stays usable.
+            If X, y, sample_weight or relevance is malformed, a setting does not fit the encoder, a
+            checkpoint is damaged, training diverges, or the processes were given different data. An earlier
+            fit stays usable.
         TypeError
-            If X is no sequence of str, or encoder a pair of other things than a model and a tokenizer.
+            If X is no sequence of str, encoder a pair of other things than a model and a tokenizer, or the
+            ranker's ``fit`` does not take the weights that are given.
         """
         validate_estimator_params(self)
         _require_torch()
         import torch
 
         with torch.inference_mode(False):  # tensors that are made in that mode never learn
-            return self._fit(X, y)
+            return self._fit(X, y, sample_weight, relevance)
 
-    def _fit(self, X, y):
+    def _fit(self, X, y, sample_weight, relevance):
         from sklearn_xmr._torch._distributed import Processes
         from sklearn_xmr._torch._encoder import TextEncoder
 
         texts = check_texts(X, "X")
-        Y, _, _ = encode_targets(y, len(texts))
+        targets = TextTargets(len(texts), y, sample_weight, relevance, self._unfitted_ranker())
         processes = Processes.joined()
         drawn = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         seed = processes.on_first(lambda: drawn)
@@ -103,19 +112,19 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
             device=processes.device(self.device),
         )  # fmt: skip
         tokens = encoder.tokenize(texts)
-        processes.check_same(lambda: (tokens, Y, encoder.arrays()))
+        processes.check_same(lambda: (tokens, targets, encoder.arrays()))
         log("%d texts, %.0f tokens each", len(texts), tokens.lengths.mean())
         clock.end("features")
         history, checkpoint, held_out = [], None, np.empty(0, dtype=np.int64)
         if self.fine_tuning is not None:
             history, checkpoint, held_out = self._fine_tune(
-                encoder, tokens, features, Y, seed, log, processes
+                encoder, tokens, features, targets, seed, log, processes
             )
         clock.end("fine_tuning")
         encoder = encoder.rounded()
         embeddings = processes.embed(encoder, tokens)
         clock.end("encoding")
-        ranker = processes.on_first(lambda: self._fit_ranker(features, embeddings, y, seed))
+        ranker = processes.on_first(lambda: self._fit_ranker(features, embeddings, y, targets.given, seed))
         clock.end("ranking")
         log("%s", ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in clock.seconds.items()))
         if checkpoint is not None and processes.is_first:
@@ -146,7 +155,7 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
             features = vectorizer.fit(texts, None).transform(texts)
         return vectorizer, _as_features(features)
 
-    def _fine_tune(self, encoder, tokens, features, Y, seed, log, processes):
+    def _fine_tune(self, encoder, tokens, features, targets, seed, log, processes):
         """Train the encoder in place; returns history, checkpoint (None if not kept), held-out rows."""
         from sklearn_xmr._fine_tuning import Curriculum
         from sklearn_xmr._torch._training import TrainingSettings
@@ -159,7 +168,7 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         if self.checkpoint_dir is not None:
             checkpoint, saved = processes.on_first(
                 lambda: self._open_checkpoint(
-                    settings, encoder.arrays(), encoder.signature(), tokens, features, Y
+                    settings, encoder.arrays(), encoder.signature(), tokens, features, targets
                 )
             )
             if saved is not None:
@@ -170,8 +179,10 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
             Z = features
             if features is None:
                 Z = sp.csr_array(normalize(processes.embed(encoder, tokens)))
-            tree = processes.on_first(lambda: self._preliminary_tree(Z, Y, seed))
-            curriculum = Curriculum(encoder, tokens, features, Y, tree, self, settings, seed, processes)
+            tree = processes.on_first(lambda: self._preliminary_tree(Z, targets, seed))
+            curriculum = Curriculum(
+                encoder, tokens, features, targets, tree, self, settings, seed, processes
+            )
             history = curriculum.run(log, checkpoint, saved)
         return history, checkpoint, np.sort(curriculum.validation_rows)
 
@@ -185,18 +196,23 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         )
         return checkpoint, checkpoint.load()
 
-    def _preliminary_tree(self, Z, Y, seed):
+    def _preliminary_tree(self, Z, targets, seed):
         indexer = self.preliminary_indexer
         if indexer is None:
             indexer = HierarchicalKMeans(
                 branching_factor=PRELIMINARY_BRANCHING_FACTOR, max_leaf_size=PRELIMINARY_MAX_LEAF_SIZE
             )
-        indexer = XRLinearClassifier(indexer=indexer)._fit_indexer(Z, Y, None, seed, quiet_step)
+        indexer = XRLinearClassifier(indexer=indexer)._fit_indexer(
+            Z, targets.Y, targets.row_weights, seed, quiet_step
+        )
         return getattr(indexer, "tree_", indexer)
 
-    def _fit_ranker(self, features, embeddings, y, seed):
-        ranker = seeded_clone(default_ranker() if self.ranker is None else self.ranker, seed)
-        ranker.fit(join_features(features, embeddings, self.embedding_weight), y)
+    def _unfitted_ranker(self):
+        return default_ranker() if self.ranker is None else self.ranker
+
+    def _fit_ranker(self, features, embeddings, y, weights, seed):
+        ranker = seeded_clone(self._unfitted_ranker(), seed)
+        ranker.fit(join_features(features, embeddings, self.embedding_weight), y, **weights)
         return ranker
 
     # ------------------------------------------------------------------ predict

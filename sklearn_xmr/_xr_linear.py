@@ -59,8 +59,8 @@ class XRLinearClassifier(BaseXMRClassifier):
         Favours rare labels, from 0 to 10: on the last level the cost of a positive of label l is
         multiplied by (1 / p_l) to this power, with p_l from `metrics.jain_propensity`; the factors are
         scaled to a mean of 1 over all positives. Rows count once in p_l and in this mean, whatever their
-        `sample_weight`. Up to about 1.5, propensity-scored precision rises with little or no loss of
-        precision. 0: all labels count the same.
+        `sample_weight`. Up to about 1, propensity-scored precision rises with little or no loss of
+        precision; above, it costs some where labels have few rows. 0: all labels count the same.
     bias : float, default=1.0
         Value of the constant feature whose weight is the intercept; it is regularised like any other.
         0 fits no intercept.
@@ -97,8 +97,9 @@ class XRLinearClassifier(BaseXMRClassifier):
     tol : float or "auto", default="auto"
         Largest violation of optimality at which a node's solver stops, in units of the dual gradient.
         ``"auto"`` is 0.1, or earlier, after the first pass that improves the node's dual objective by less
-        than 1%: rankings no longer change then. For tiny problems (at most 65,536 pairs of a row and a
-        node), where precision is free, it is 1e-11. Below 1e-4 the solver computes in float64.
+        than 1% (not with log loss): rankings no longer change then. For tiny problems (at most 65,536 pairs
+        of a row and a node), where precision is free, it is 1e-11. Below 1e-4 the solver computes in
+        float64.
     max_iter : int, default=200
         Largest number of passes over a cluster's rows. Where `tol` is ``"auto"``, tiny problems may take
         up to 20,000, with log loss 2,000.

@@ -55,7 +55,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
     loss : {"squared_hinge", "hinge", "cross_entropy"}, default="squared_hinge"
         Loss of a candidate; ``"cross_entropy"`` is the binary one.
     weighted_loss : bool, default=True
-        Whether a positive node counts as often as the row has labels below it.
+        Whether a positive node counts as often as the row has labels below it, or with `relevance` as much
+        as these together.
     n_epochs : float or list of float, default=1.0
         Passes over the training rows in each level; a list has one entry per level trained on. A level of
         less than one reads a random part of them; its linear models learn from as many others.

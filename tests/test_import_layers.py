@@ -2,7 +2,7 @@
 
     utils <- _label_tree <- {label_embedding, indexing, matching, ranking} <- _level_trainer <- _base
     <- _xr_linear <- _ensemble
-    _xr_linear <- _text_base <- _xr_transformer
+    _xr_linear, _text_targets <- _text_base <- _xr_transformer
     utils <- metrics <- _base, _ensemble
     matching, ranking, metrics <- inspection, decision
 
@@ -40,7 +40,8 @@ ALLOWED: dict[str, set] = {
     "_xr_linear": {"utils", "_base", "ranking", "inspection"},
     "_ensemble": {"utils", "_xr_linear", "metrics"},
     "_fine_tuning": {"utils", "_label_tree", "matching", "ranking", "_xr_linear", "_torch"},
-    "_text_base": {"utils", "indexing", "_xr_linear", "_fine_tuning", "_torch"},
+    "_text_targets": {"utils", "ranking"},
+    "_text_base": {"utils", "indexing", "_xr_linear", "_text_targets", "_fine_tuning", "_torch"},
     "_xr_transformer": {"utils", "matching", "_text_base"},
 }
 #: What others import inside functions only: they need torch, or are seldom needed

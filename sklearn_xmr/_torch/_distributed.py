@@ -109,8 +109,8 @@ class Processes:
         dist.all_gather_object(hashes, joblib.hash(data()), group=self._waiting_group)
         if len(set(hashes)) > 1:
             raise ValueError(
-                f"X, y and encoder must be the same in all {self.size} processes, which share the rows "
-                "themselves; got different ones."
+                f"X, y, their weights and encoder must be the same in all {self.size} processes, which "
+                "share the rows themselves; got different ones."
             )
 
     # ------------------------------------------------------------------ tensors

@@ -54,7 +54,7 @@ def candidate_loss(scores, candidates, targets, *, loss, weighted):
     loss : {"squared_hinge", "hinge", "cross_entropy"}
         ``"cross_entropy"`` is the binary one, of each candidate by itself.
     weighted : bool
-        Whether a positive counts as often as the row has labels below it.
+        Whether a positive counts as much as its target, not 1.
 
     Returns
     -------

@@ -90,6 +90,8 @@ class LevelTraining:
     n_candidates : float
         Of a row, on average.
     rows, validation_rows : ndarray of int
+    row_weights : ndarray of shape (n_texts,)
+        Of the losses of all texts.
     n_steps : int
         Optimiser steps.
     settings : TrainingSettings
@@ -98,9 +100,10 @@ class LevelTraining:
     processes : Processes, default=ALONE
     """
 
-    def __init__(self, encoder, head, tokens, candidates, n_candidates, rows, validation_rows, n_steps,
-                 settings, seed, processes=ALONE):  # fmt: skip
+    def __init__(self, encoder, head, tokens, candidates, n_candidates, rows, validation_rows, row_weights,
+                 n_steps, settings, seed, processes=ALONE):  # fmt: skip
         self.encoder, self.head, self.tokens = encoder, head.to(encoder.device), tokens
+        self.row_weights = torch.tensor(row_weights, dtype=torch.float32, device=encoder.device)
         self.candidates, self.rows, self.validation_rows = candidates, rows, validation_rows
         self.n_steps, self.settings, self.seed, self.processes = n_steps, settings, seed, processes
         self.progress = Progress()
@@ -178,7 +181,7 @@ class LevelTraining:
         return total
 
     def _losses(self, rows, forward, max_candidates=None, rng=None):
-        """Loss of each row."""
+        """Loss of each row, times its weight."""
         candidates, targets = map(torch.from_numpy, self.candidates(rows, max_candidates, rng))
         candidates, targets = candidates.to(self.encoder.device), targets.to(self.encoder.device)
         tokens, texts = self.tokens, rows
@@ -187,13 +190,14 @@ class LevelTraining:
         embeddings = self.encoder.pooled(tokens, texts, forward)
         if self.encoder.model.training:
             embeddings = torch.nn.functional.dropout(embeddings, self.settings.dropout)
-        return candidate_loss(
+        losses = candidate_loss(
             self.head(embeddings, candidates),
             candidates,
             targets,
             loss=self.settings.loss,
             weighted=self.settings.weighted_loss,
         )
+        return losses * self.row_weights[rows]
 
     def _batch(self, step):
         """Rows of a step; the order of an epoch follows from its number."""
@@ -234,7 +238,7 @@ class LevelTraining:
             mine = [self._losses(batch, self.encoder.model) for batch in self.processes.share(batches)]
             no_losses = torch.zeros(0, device=self.encoder.device)  # of a process without a batch
             total = self.processes.sum(torch.cat([no_losses, *mine]).sum())
-        self.progress.validation_losses.append(float(total / self.validation_rows.size))
+        self.progress.validation_losses.append(float(total / self.row_weights[self.validation_rows].sum()))
         if self.progress.is_best():
             self.best = {name: tensor.clone() for name, tensor in self.weights().items()}
 

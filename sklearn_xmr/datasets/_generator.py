@@ -75,8 +75,9 @@ def make_xmc_classification(
     branching_factor : int, default=8
         Children of a group in the hierarchy.
     depth : int, default=None
-        Number of levels of groups between the root and the labels. None takes as many as leave about
-        ``branching_factor`` labels in each lowest group. At most as many as have no empty group.
+        Number of levels of groups between the root and the labels. None takes the fewest that
+        leave, on average, at most ``branching_factor`` labels in a lowest group. At most as many as have no
+        empty group.
     tail_exponent : float, default=1.0
         The label of rank r is drawn with probability proportional to ``r ** -tail_exponent``; 0 makes
         all labels equally frequent. Ranks are unrelated to label indices and to the hierarchy. If there

@@ -56,7 +56,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
     calibrators_ : list
         The maps: one for ``scope="path"``, one per tree level for ``scope="levels"``.
     classes_ : ndarray of shape (n_labels,)
-        Label numbers.
+        Class of each label for one-dimensional y; ``arange(n_labels)`` for an indicator.
     n_features_in_ : int
         As in the estimator, where it has it.
     feature_names_in_ : ndarray of shape (n_features_in_,)

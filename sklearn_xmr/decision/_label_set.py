@@ -64,7 +64,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
     estimator_ : estimator
         Fitted on all rows, or as given.
     classes_ : ndarray of shape (n_labels,)
-        Label numbers.
+        Class of each label for one-dimensional y; ``arange(n_labels)`` for an indicator.
     threshold_ : float
         The global threshold, for ``"global_threshold"`` and ``"label_thresholds"``.
     thresholds_ : ndarray of shape (n_labels,)

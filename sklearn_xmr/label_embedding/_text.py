@@ -16,7 +16,7 @@ class LabelTextEmbedding(BaseLabelEmbedding):
     """Embed labels by their names or descriptions.
 
     Any encoder of texts will do: a vectorizer, a pipeline, a pre-trained sentence encoder, a function.
-    The only label embedding that can place a label without positives.
+    Labels without positives are placed, too.
 
     Read more in the :ref:`User Guide <label_embedding>`.
 

@@ -13,7 +13,7 @@ def candidate_batch(child_ptr, positives, parents, max_candidates=None, rng=None
     child_ptr : ndarray of shape (n_parents + 1,)
         Children of each parent.
     positives : csr_array of shape (n_rows, n_children)
-        Positive nodes of each row; the value is the number of its labels below the node.
+        Positive nodes of each row; the value is how much the node counts as one.
     parents : csr_array of shape (n_rows, n_parents)
         1: all children of the parent are candidates. 2: only the row's positives are, see
         `training_rows`.

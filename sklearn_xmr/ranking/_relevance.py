@@ -50,11 +50,28 @@ def check_relevance(relevance, Y):
     return sp.csr_array((values, Y.indices, Y.indptr), shape=Y.shape)
 
 
+def lift_relevance(tree, relevance):
+    """Weights of the positives of every node (R_{t-1} = R_t C_t), "induce" of PECOS.
+
+    Parameters
+    ----------
+    tree : LabelTree
+    relevance : csr_array of shape (n_samples, n_labels)
+        Positive where a row has a label.
+
+    Returns
+    -------
+    lifted : list of csr_array of shape (n_samples, n_nodes[t])
+        For t = 0, ..., n_levels. A node has the sum over a row's labels below it, a label counting once
+        for each of its leaves there.
+    """
+    return tree.lift_sums(relevance[:, tree.slot_labels], tree.n_levels)
+
+
 def weigh_positives(tree, positives, relevance, norm):
     """Lift the weights of positives up the tree and normalise them level by level.
 
-    A node has the sum of the weights of a row's labels below it, R_{t-1} = R_t C_t, from the values that
-    were given; each level is then normalised on its own ("induce" of PECOS).
+    All levels are lifted from the values that were given, and each is then normalised on its own.
 
     Parameters
     ----------
@@ -71,7 +88,7 @@ def weigh_positives(tree, positives, relevance, norm):
     weighted : list of csr_array of shape (n_samples, n_nodes[t]), dtype float32
         The patterns of `positives` with weights.
     """
-    lifted = tree.lift_sums(relevance[:, tree.slot_labels], tree.n_levels)
+    lifted = lift_relevance(tree, relevance)
     return [positives[0]] + [
         _normalize(sp.csr_array(sums.multiply(pattern != 0)), norm)
         for sums, pattern in zip(lifted[1:], positives[1:], strict=True)

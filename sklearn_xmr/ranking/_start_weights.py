@@ -26,16 +26,16 @@ def inherited_weights(child_ptr, weights, biases):
     return np.repeat(weights, fan_outs, axis=0), np.repeat(biases, fan_outs)
 
 
-def solved_weights(problem, embeddings, *, is_weighted, seed):
+def solved_weights(problem, embeddings, row_weights, *, is_weighted, seed):
     """Solution of the level's linear problems on the embeddings as they are.
 
     Parameters
     ----------
     problem : LevelProblem
-        Its positives are label counts.
     embeddings : ndarray of shape (n_samples, n_dims), dtype float32
+    row_weights : ndarray of shape (n_samples,)
     is_weighted : bool
-        Whether a positive counts as often as the row has labels below the node.
+        Whether a positive counts as much as the problem says, not 1.
     seed : int
 
     Returns
@@ -46,7 +46,7 @@ def solved_weights(problem, embeddings, *, is_weighted, seed):
     if not is_weighted:
         problem = replace(problem, positives=pattern_of(problem.positives))
     [level], _, _ = fit_linear_rankers(
-        sp.csr_array(embeddings), [problem], sample_weight=None, loss="squared_hinge", C=BOOTSTRAP_C,
+        sp.csr_array(embeddings), [problem], sample_weight=row_weights, loss="squared_hinge", C=BOOTSTRAP_C,
         positive_weight=1.0, negative_weight=1.0, bias=1.0, tol="auto", max_iter=200, weight_threshold=0.0,
         weight_dtype="float32", seed=seed,
     )  # fmt: skip

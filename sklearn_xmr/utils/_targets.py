@@ -152,6 +152,22 @@ def encode_targets(y, n_samples):
     return Y, classes, TargetForm("binary" if classes.size <= 2 else "multiclass")
 
 
+def rows_that_count(sample_weight, Y):
+    """Numbers of the rows whose weight is not 0, ascending.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or none of them has a label.
+    """
+    rows = np.flatnonzero(sample_weight)
+    if rows.size == 0:
+        raise ValueError("sample_weight must be positive for at least one row, got only zeros.")
+    if not np.diff(Y.indptr)[rows].any():
+        raise ValueError("sample_weight must be positive for at least one row with a label.")
+    return rows
+
+
 def encode_classes(y):
     """Indicator of one class per row.
 

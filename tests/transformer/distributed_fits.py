@@ -76,8 +76,8 @@ def train_by_plain_descent(processes):
 
     training = LevelTraining(
         encoder, CandidateHead(start, np.zeros(classes.size, np.float32)),
-        encoder.tokenize(WhoWins.texts.tolist()), candidates, classes.size, WhoWins.train, WhoWins.test, 8,
-        settings, seed=0, processes=processes,
+        encoder.tokenize(WhoWins.texts.tolist()), candidates, classes.size, WhoWins.train, WhoWins.test,
+        np.linspace(0.5, 2, len(WhoWins.texts)), 8, settings, seed=0, processes=processes,
     )  # fmt: skip
     training.optimizer = torch.optim.SGD(training._parameter_groups())
     training.run(lambda training: None)

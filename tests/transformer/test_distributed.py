@@ -107,7 +107,7 @@ def test_only_the_first_process_logs_and_writes(found):
 
 def test_errors_reach_all_processes(found):
     for one in found:
-        assert one["other y"].startswith("X, y and encoder must be the same in all 2 processes")
+        assert one["other y"].startswith("X, y, their weights and encoder must be the same in all 2")
         assert one["error in the first"] == found[0]["error in the first"]
         assert "min_df" in one["error in the first"]
 

@@ -63,6 +63,7 @@ def make(pair, task):
             nodes_of_row.size,
             rows[validation:],
             rows[:validation],
+            np.ones(len(task.texts)),
             n_steps,
             dataclasses.replace(SETTINGS, **changes),
             seed=0,

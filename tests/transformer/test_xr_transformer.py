@@ -28,7 +28,6 @@ from sklearn_xmr import (
     XRTransformerClassifier,
     _fine_tuning,
 )
-from sklearn_xmr._fine_tuning import label_counts
 from sklearn_xmr._torch._checkpoint import Checkpoint
 from sklearn_xmr._torch._distributed import Processes
 from sklearn_xmr._torch._training import EPSILON, LevelTraining
@@ -136,10 +135,10 @@ def test_part_of_an_epoch_looks_at_no_other_rows(pair, task, monkeypatch):
         read[-1].extend(training._batch(number))
         return step(training, number, forward)
 
-    def note_solved(problem, embeddings, **settings):
-        assert problem.positives.shape[0] == problem.rows.shape[0] == len(embeddings)
+    def note_solved(problem, embeddings, row_weights, **settings):
+        assert problem.positives.shape[0] == problem.rows.shape[0] == len(embeddings) == len(row_weights)
         n_solved.append(len(embeddings))
-        return solve(problem, embeddings, **settings)
+        return solve(problem, embeddings, row_weights, **settings)
 
     monkeypatch.setattr(Processes, "embed", note_embedded)
     monkeypatch.setattr(LevelTraining, "_step", note_read)
@@ -161,15 +160,6 @@ def test_part_of_an_epoch_without_a_label(pair, task, scheme):
     model.fit(task.texts[:100], sp.csr_array(Y[:100]))
     assert [level["step"] for level in model.history_] == [2, 2]
     assert np.isfinite([level["losses"] for level in model.history_]).all()
-
-
-def test_label_counts():
-    tree = LabelTree([[0, 2], [0, 2, 5]], [4, 0, 1, 2, 3])
-    Y = sp.csr_array([[1, 0, 0, 0, 1], [0, 1, 1, 1, 1]])
-    root, nodes, slots = (level.toarray().tolist() for level in label_counts(tree, Y))
-    assert root == [[2], [4]]
-    assert nodes == [[2, 0], [1, 3]]
-    assert slots == [[1, 1, 0, 0, 0], [1, 0, 1, 1, 1]]
 
 
 # ---------------------------------------------------------------- answers
