@@ -41,6 +41,7 @@ from sklearn_xmr.utils._validation import (
     as_float32,
     check_allowed_labels,
     check_compressed,
+    check_feature_names,
     check_positive_int,
     is_clean_csr,
 )
@@ -99,9 +100,12 @@ class BaseXMRClassifier(
         ValueError
             If X, y or relevance is malformed, their rows differ in number, y has no positive, or the label
             tree does not match y. An earlier fit stays usable.
+        TypeError
+            If only some of the columns of X have a str for a name.
         """
         validate_estimator_params(self)
         X_in = X
+        check_feature_names(X)
         check_compressed(X, "X")
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X"

@@ -23,7 +23,7 @@ from sklearn_xmr.utils._sklearn_private import (
     validate_estimator_params,
 )
 from sklearn_xmr.utils._targets import encode_targets, share_of_hits
-from sklearn_xmr.utils._validation import MAX_INT32, check_positive_int
+from sklearn_xmr.utils._validation import MAX_INT32, check_feature_names, check_positive_int
 from sklearn_xmr.utils._votes import VOTINGS, count_votes
 
 
@@ -144,6 +144,7 @@ class XMREnsembleClassifier(
             If an estimator of a sequence has no ``predict_topk``.
         """
         validate_estimator_params(self)
+        check_feature_names(X)
         members = self._seeded_members()
         weights = {"sample_weight": sample_weight, "relevance": relevance}
         arguments = {name: value for name, value in weights.items() if value is not None}
@@ -274,7 +275,7 @@ class XMREnsembleClassifier(
     def _votes(self, X, k, **parameters):
         check_is_fitted(self)
         n_labels = self.classes_.size
-        n_candidates = min(max(k, self.n_candidates), n_labels)
+        n_candidates = min(max(k, check_positive_int(self.n_candidates, "n_candidates")), n_labels)
         calls = [member.predict_topk for member in self.estimators_]
         return count_votes(self._in_parallel(calls, X, k=n_candidates, **parameters), n_labels, self.voting)
 

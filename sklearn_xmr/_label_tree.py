@@ -2,7 +2,7 @@
 
 import operator
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 
 import numpy as np
 import scipy.sparse as sp
@@ -168,7 +168,7 @@ class LabelTree:
         ValueError
             If there is no path.
         TypeError
-            If a path is a str, whose letters would be taken for groups.
+            If paths have no order, or a path is a str, whose letters would be taken for groups.
 
         Examples
         --------
@@ -176,11 +176,7 @@ class LabelTree:
         >>> LabelTree.from_paths([("law", "tax"), ("law", "trade"), ("food",)])
         LabelTree(n_labels=3, n_nodes=(1, 2, 3, 3))
         """
-        paths = list(paths)
-        for path in paths:
-            if isinstance(path, str):
-                raise TypeError(f"paths must hold sequences of groups, got the str {path!r}.")
-        paths = [tuple(path) for path in paths]
+        paths = [tuple(_as_list(path, "each of paths")) for path in _as_list(paths, "paths")]
         if not paths:
             raise ValueError("paths must hold one path per label, got none.")
         depth = max(map(len, paths))
@@ -228,6 +224,8 @@ class LabelTree:
         ------
         ValueError
             If the parents form a cycle, a label is unknown or named twice, or there is none.
+        TypeError
+            If parents is no mapping, or labels have no order.
 
         Examples
         --------
@@ -236,6 +234,9 @@ class LabelTree:
         >>> LabelTree.from_parents(parents, labels=["tax", "vat", "food"])
         LabelTree(n_labels=3, n_nodes=(1, 2, 2, 3))
         """
+        if not isinstance(parents, Mapping):
+            raise TypeError(f"parents must be a mapping, such as a dict, got {type(parents).__name__}.")
+        labels = _as_list(labels, "labels")
         known = set(parents) | {parent for parent in parents.values() if parent is not None}
         groups = {parent for parent in parents.values() if parent is not None}
         if len(labels) == 0:
@@ -516,6 +517,13 @@ class LabelTree:
 
     def __repr__(self):
         return f"LabelTree(n_labels={self.n_labels}, n_nodes={self.n_nodes})"
+
+
+def _as_list(values, name):
+    """The values in their order; a str would be taken for its letters."""
+    if isinstance(values, (str, bytes, Set, Mapping)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence, got {values!r} of type {type(values).__name__}.")
+    return list(values)
 
 
 def _read_only(values, dtype, name):

@@ -6,7 +6,13 @@ from dataclasses import fields
 import joblib
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
@@ -26,6 +32,8 @@ from sklearn_xmr.utils._validation import as_float32, check_compressed, check_te
 
 #: The preliminary tree is fine, so that the encoder learns small distinctions too.
 PRELIMINARY_BRANCHING_FACTOR = PRELIMINARY_MAX_LEAF_SIZE = 16
+#: For propensities, by which the default ranker weighs rare labels.
+FEWEST_TEXTS = 3
 #: Parameters that say what a fine-tuning is, besides those of the training loop.
 CURRICULUM_PARAMETERS = (
     "fine_tuning", "preliminary_indexer", "max_nodes", "negative_sampling", "n_matched", "bootstrap",
@@ -44,7 +52,10 @@ def _ranker_has(name):
     return check
 
 
-class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
+class BaseTextXMRClassifier(
+    ParameterDefaultsMixin, DocLinkMixin, ClassifierMixin, ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin, BaseEstimator,
+):  # fmt: skip
     """Vectorize, fine-tune an encoder down a tree, embed, rank on both.
 
     `XRTransformerClassifier` defines the parameters.
@@ -101,16 +112,21 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
 
         texts = check_texts(X, "X")
         targets = TextTargets(len(texts), y, sample_weight, relevance, self._unfitted_ranker())
+        if self.ranker is None and np.count_nonzero(targets.row_weights) < FEWEST_TEXTS:
+            raise ValueError(
+                f"X must hold at least {FEWEST_TEXTS} texts that count, as the default ranker needs the "
+                f"frequencies of labels, got {np.count_nonzero(targets.row_weights)}; or pass a ranker."
+            )
         processes = Processes.joined()
         drawn = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         seed = processes.on_first(lambda: drawn)
         log, clock = progress_log(self.verbose and processes.is_first), _Clock()
 
-        vectorizer, features = processes.on_first(lambda: self._fit_vectorizer(texts))
         encoder = TextEncoder.load(
             self.encoder, pooling=self.pooling, max_length=self.max_length, precision=self.precision,
             device=processes.device(self.device),
         )  # fmt: skip
+        vectorizer, features = processes.on_first(lambda: self._fit_vectorizer(texts))
         tokens = encoder.tokenize(texts)
         processes.check_same(lambda: (tokens, targets, encoder.arrays()))
         log("%d texts, %.0f tokens each", len(texts), tokens.lengths.mean())
@@ -341,6 +357,11 @@ class BaseTextXMRClassifier(ParameterDefaultsMixin, DocLinkMixin, ClassifierMixi
         if not texts:
             raise ValueError("X must hold at least one text, got none.")
         return texts
+
+    @property
+    def _n_features_out(self):
+        """Read by ``get_feature_names_out``."""
+        return self.encoder_.n_dims
 
     def _embed(self, texts):
         return self.encoder_.embed(self.encoder_.tokenize(texts))

@@ -234,6 +234,18 @@ def test_bad_parameters(problem, parameters, error, message):
         XMREnsembleClassifier(**parameters).fit(*problem)
 
 
+@pytest.mark.parametrize("parameters, error, message", [
+    ({"voting": "ranks"}, ValueError, "voting must be one of .*, got 'ranks'"),
+    ({"n_candidates": 0}, ValueError, "n_candidates must be at least 1, got 0"),
+    ({"n_candidates": None}, TypeError, "n_candidates must be an integer, got None"),
+], ids=str)  # fmt: skip
+def test_bad_parameters_set_after_fit(problem, parameters, error, message):
+    X, Y = problem
+    ensemble = XMREnsembleClassifier(tree_classifier(), n_estimators=2).fit(X, Y).set_params(**parameters)
+    with pytest.raises(error, match=message):
+        ensemble.predict_topk(X)
+
+
 def test_bad_k(problem):
     X, Y = problem
     ensemble = XMREnsembleClassifier(tree_classifier(), random_state=0).fit(X, Y)

@@ -1,6 +1,7 @@
 import copy
 import io
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -251,7 +252,7 @@ def test_from_paths_without_groups_is_flat():
 
 
 def test_from_paths_refuses_texts():
-    with pytest.raises(TypeError, match="paths must hold sequences of groups, got the str 'law/tax'"):
+    with pytest.raises(TypeError, match="each of paths must be a sequence, got 'law/tax' of type str"):
         LabelTree.from_paths([("law",), "law/tax"])
 
 
@@ -267,6 +268,31 @@ def test_from_parents():
     assert tree.n_nodes == (1, 2, 2, 4)
     leaves = tree.label_leaves()
     assert leaves[0] == leaves[2] == leaves[3] != leaves[1]
+
+
+@pytest.mark.parametrize("parents, labels, message", [
+    ({"a": None, "b": "a"}, {"a", "b"}, "labels must be a sequence, got {"),  # in the order of hashes
+    ({"a": None, "b": None}, "ab", "labels must be a sequence, got 'ab' of type str"),
+    ({"a": None}, None, "labels must be a sequence, got None"),
+    (["a"], ["a"], "parents must be a mapping, such as a dict, got list"),
+    (None, ["a"], "parents must be a mapping, such as a dict, got NoneType"),
+], ids=["set", "str", "no labels", "list", "no parents"])  # fmt: skip
+def test_from_parents_needs_an_order(parents, labels, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        LabelTree.from_parents(parents, labels)
+
+
+def test_from_parents_takes_labels_of_any_sequence():
+    parents = {"a": None, "b": "a", "c": "a", "d": None}
+    expected = LabelTree.from_parents(parents, ["c", "d", "b"])
+    for labels in (("c", "d", "b"), np.array(["c", "d", "b"]), iter(["c", "d", "b"])):
+        assert LabelTree.from_parents(parents, labels) == expected
+
+
+@pytest.mark.parametrize("paths", [None, 3, {("a",), ("b",)}, [None], [("a",), {"b", "c"}]], ids=repr)
+def test_from_paths_needs_an_order(paths):
+    with pytest.raises(TypeError, match="paths must be a sequence, got"):
+        LabelTree.from_paths(paths)
 
 
 def test_from_parents_drops_groups_without_labels():

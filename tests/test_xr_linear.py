@@ -26,6 +26,7 @@ from sklearn_xmr import (
     HierarchicalKMeans,
     LabelTextEmbedding,
     LabelTree,
+    XMREnsembleClassifier,
     XRLinearClassifier,
 )
 from sklearn_xmr.datasets import make_xmc_classification
@@ -887,16 +888,96 @@ def test_missing_classes_are_refused(missing):
     np.testing.assert_array_equal(model.predict_topk(X)[1], before[1])
 
 
+KNOWN_AS_OTHERS = [
+    (np.array(["a", "b", "a", "b"]), np.arange(4)),
+    (np.array(["1", "2", "1", "2"]), np.array([1, 2, 1, 2])),
+    (np.array(["a", "b", "a", "b"], dtype=object), np.array([True, False, True, False])),
+    (np.array([1, 2, 1, 2]), np.array(["1", "2", "1", "2"], dtype=object)),
+    (np.array([False, True, False, True]), np.array(["False"] * 4)),
+    (np.array(["2020-01-01", "2021-01-01"] * 2, dtype="M8[D]"), np.array(["2020-01-01"] * 4)),
+]
+
+
+@pytest.mark.parametrize("known, other", KNOWN_AS_OTHERS, ids=range(len(KNOWN_AS_OTHERS)))
+@pytest.mark.parametrize("meta", [False, True])
+def test_score_of_classes_of_another_kind(known, other, meta):
+    model = XMREnsembleClassifier(classifier(), n_estimators=2) if meta else classifier()
+    model.fit(np.eye(4), known)
+    assert model.score(np.eye(4), known) == 1
+    for y in (other, list(other)):
+        with pytest.raises(ValueError, match="y must have classes like those of fit, such as"):
+            model.score(np.eye(4), y)
+
+
+def test_score_takes_classes_that_are_equal_or_new():
+    model = classifier().fit(np.eye(4), [1, 2, 1, 2])
+    assert model.score(np.eye(4), [1.0, 2.0, 3.0, 2.0]) == 0.75
+    assert classifier().fit(np.eye(4), [True, False] * 2).score(np.eye(4), [1, 0, 0, 0]) == 0.75
+    assert classifier().fit(np.eye(4), ["a", "b"] * 2).score(np.eye(4), ["a", "b", "a", "c"]) == 0.75
+    for wrong, message in (
+        ([1, None, 1, 2], "y must have a class for each row, got None"),
+        ([1, np.nan, 1, 2], "y contains NaN"),
+        ([0.5, 1.5, 1.1, 2], "continuous"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.score(np.eye(4), wrong)
+
+
+@pytest.mark.parametrize("y", [
+    [["tax", "law"], ["tax", "vat"], ["law", "vat"], ["law", "tax"]],
+    [{"tax"}, {"tax", "law"}, {"law"}, {"vat"}],
+    [["tax"], ["tax", "law"], ["law"], ["vat"]],
+], ids=["pairs", "sets", "ragged"])  # fmt: skip
+def test_labels_in_lists_get_a_hint(y):
+    with pytest.raises(ValueError, match="MultiLabelBinarizer"):
+        classifier().fit(np.eye(4), y)
+
+
+@pytest.mark.parametrize("meta", [False, True])
+@pytest.mark.parametrize("threshold", [7, -1, None, np.nan, "a"])
+def test_threshold_set_after_fit(problem, threshold, meta):
+    model = XMREnsembleClassifier(classifier(), n_estimators=2) if meta else classifier()
+    model.fit(problem[0], problem[1].toarray()).set_params(threshold=threshold)
+    for method in (model.predict, model.decision_function):
+        with pytest.raises(ValueError, match="threshold must be a number between 0 and 1, got"):
+            method(problem[0])
+
+
+def test_transform_set_after_fit(problem):
+    model = classifier().fit(*problem).set_params(score_transform=None)
+    with pytest.raises(ValueError, match="score_transform must be a str or a list of these, got None"):
+        model.predict_topk(problem[0])
+
+
+@pytest.mark.parametrize("meta", [False, True])
+def test_mixed_column_names_are_refused_before_the_fit(problem, monkeypatch, meta):
+    monkeypatch.setattr(XRLinearClassifier, "_fit_indexer", lambda *args: pytest.fail("was fitted"))
+    X = pd.DataFrame(problem[0].toarray()).rename(columns={0: "a"})
+    model = XMREnsembleClassifier(classifier(), n_estimators=2) if meta else classifier()
+    with pytest.raises(TypeError, match="string names"):
+        model.fit(X, problem[1])
+
+
+def test_weights_beyond_float32_are_refused(problem):
+    with pytest.raises(ValueError, match=r"sample_weight must fit into float32, got 1e\+300"):
+        classifier().fit(*problem, sample_weight=np.full(300, 1e300))
+
+
 def test_classes_that_do_not_compare_are_refused():
     with pytest.raises(ValueError, match="y must have classes that can be sorted"):
         classifier().fit(np.eye(4), np.array(["a", 1, "a", 1], dtype=object))
 
 
-def test_values_too_large_to_learn_from_do_not_pass_for_a_solution(problem):
-    """No step is above 0 in float32; that nothing improves must not count as convergence."""
-    X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) * np.float32(1e25)
-    with pytest.warns(ConvergenceWarning, match="did not reach tol"):
-        classifier(weight_threshold=0, tol="auto").fit(X, np.arange(40) % 3)
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_rows_too_long_to_learn_from_are_refused(container):
+    """A step is the inverse of a squared length, which float32 rounds to 0."""
+    X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    y = np.argmax(X, axis=1)
+    with pytest.warns(ConvergenceWarning):
+        model = classifier(indexer=LabelTree.flat(5), tol=0.1, max_iter=50).fit(container(1e17 * X), y)
+    assert model.chunked_weights_[0].entries.size
+    with pytest.raises(ValueError, match=r"X must have rows of a length up to 1e\+18, got one of 3"):
+        classifier().fit(container(1e25 * X), y)
 
 
 def test_weights_that_are_not_finite_are_refused(problem):

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import tempfile
+import uuid
 import warnings
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from safetensors.torch import save_file
 
 
 class Checkpoint:
-    """The state of a fine-tuning in a folder, where each fit has a file of its own.
+    """The state of a fine-tuning in a folder, where each has a file of its own.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If there is something else than a folder.
+        If that is no folder that can be written to.
     """
 
     def __init__(self, folder, fit, seed):
@@ -34,12 +36,17 @@ class Checkpoint:
         self.path = Path(folder) / f"{self.family}_{seed[:8]}.safetensors"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise ValueError(f"checkpoint_dir must be a folder, got a file: {error}.") from error
+            with tempfile.TemporaryFile(dir=self.path.parent):
+                pass
+        except (OSError, ValueError) as error:  # a ValueError is of a path with a zero byte
+            raise ValueError(
+                f"checkpoint_dir must be a folder that can be written to, got {str(folder)!r}: {error}."
+            ) from error
 
     def save(self, tensors, facts):
         """Write a dict of tensors and ndarrays, and a dict of plain values."""
-        unfinished = self.path.with_suffix(".tmp")
+        # a name of its own: fits that differ in their rankers alone share the file
+        unfinished = self.path.with_suffix(f".{uuid.uuid4().hex}.tmp")
         # clones, because safetensors refuses tensors that share memory
         tensors = {
             name: torch.as_tensor(tensor).detach().cpu().contiguous().clone()
@@ -48,8 +55,11 @@ class Checkpoint:
         metadata = {
             "facts": json.dumps(facts), "fingerprint": self.fingerprint, "digest": _digest(tensors),
         }  # fmt: skip
-        save_file(tensors, unfinished, metadata)
-        os.replace(unfinished, self.path)
+        try:
+            save_file(tensors, unfinished, metadata)
+            os.replace(unfinished, self.path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def load(self):
         """What was saved: tensors and facts, or None if nothing was.
@@ -59,9 +69,6 @@ class Checkpoint:
         ValueError
             If the file is damaged.
         """
-        if not self.path.exists():
-            self._warn_of_strangers()
-            return None
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata()
@@ -71,6 +78,9 @@ class Checkpoint:
             if metadata["digest"] != _digest(tensors):
                 raise ValueError("its contents changed after it was written")
             return tensors, json.loads(metadata["facts"])
+        except FileNotFoundError:
+            self._warn_of_strangers()
+            return None
         except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
             raise ValueError(
                 f"checkpoint_dir holds {self.path.name}, which is not the whole checkpoint of this fit "

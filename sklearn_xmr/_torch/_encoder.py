@@ -4,7 +4,7 @@ import copy
 import json
 import tempfile
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -78,10 +78,12 @@ class TextEncoder:
         Raises
         ------
         ValueError
-            If `max_length` is more than the model can take, it lacks what `pooling` asks for, its folder
-            asks for a pooling that is not offered, the tokenizer knows tokens that the model does not, or
-            the model of a pair decodes as well where its encoder can be had alone.
+            If this machine lacks `device`, `max_length` is more than the model can take, it lacks what
+            `pooling` asks for, its folder asks for a pooling that is not offered, the tokenizer knows
+            tokens that the model does not, or the model of a pair decodes as well where its encoder can be
+            had alone.
         """
+        device = _find_device(device)
         if isinstance(encoder, tuple):
             if len(encoder) != 2:
                 raise ValueError(
@@ -126,7 +128,6 @@ class TextEncoder:
                 "encoder must have a model that knows the tokenizer's tokens, got token ids up to "
                 f"{last_id} and embeddings of {n_embeddings} tokens; see model.resize_token_embeddings."
             )
-        device = _find_device(device)
         if precision == "bfloat16" and _emulates_bfloat16(device):
             warnings.warn(
                 "precision='bfloat16' takes longer than 'float32' on this processor, which has neither "
@@ -187,8 +188,7 @@ class TextEncoder:
             rows, self.tokenizer.pad_token_id, 1 if is_unpadded else 8, limit=self.max_length
         )
         ids, mask = (tensor.to(self.device) for tensor in padded)
-        is_bfloat16 = self.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16) if is_bfloat16 else nullcontext():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output = (self.model if forward is None else forward)(input_ids=ids, attention_mask=mask)
         if self.pooling == "pooler":
             return output.pooler_output.float()
@@ -294,7 +294,14 @@ def _n_positions(model):
 def _find_device(device):
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        found = torch.device(device)
+        is_there = _is_there(found)
+    except RuntimeError:  # no kind of device at all
+        is_there = False
+    if not is_there:
+        raise ValueError(f"device must be one that this machine has, such as 'cpu', got {device!r}.")
+    return found
 
 
 def _is_there(device):

@@ -136,7 +136,8 @@ class LevelTraining:
             compile=settings.compile,
             longest=int(self.tokens.lengths.max()),
         )
-        with form as forward, own_random_numbers(devices), torch.enable_grad():
+        plain = torch.autocast(self.encoder.device.type, enabled=False)  # whatever the caller is in
+        with form as forward, own_random_numbers(devices), torch.enable_grad(), plain:
             while self.progress.step < self.n_steps and not self.progress.is_stuck(settings.patience):
                 window.append(self._step(self.progress.step, forward))
                 self.progress.step += 1

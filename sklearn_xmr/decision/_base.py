@@ -102,7 +102,8 @@ class BaseDecisionClassifier(
         elif held_out_rows:
             splitter = check_cv(self.cv, y if one_class_per_row else None, classifier=True)
             for train, held_out in splitter.split(X, y, **routed.splitter.split):
-                folds.append((_fit_on(self.estimator, X, y, routed.estimator.fit, train), held_out))
+                rows = np.arange(Y.shape[0])[held_out]  # numbers, also where it is a mask
+                folds.append((_fit_on(self.estimator, X, y, routed.estimator.fit, train), rows))
             if not folds:
                 raise ValueError(
                     f"cv must give at least one split, got none from {self.cv!r}; a generator gives its "

@@ -171,12 +171,15 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             probabilities[found] = self.calibrators_[0].predict(score_to_logit(scores[found]))
         return labels, _open_interval(probabilities)
 
+    def _n_candidates(self):
+        return min(check_positive_int(self.n_candidates, "n_candidates"), self.classes_.size)
+
     def _rank_classes(self, X):
         """The candidates of each row and their shares in the sum of their probabilities, in float64.
 
         Shares that the map makes equal are set apart by their last bits: the largest is the best class's.
         """
-        labels, probabilities = self._rank(X, min(self.n_candidates, self.classes_.size))
+        labels, probabilities = self._rank(X, self._n_candidates())
         probabilities = probabilities.astype(np.float64)
         shares = probabilities / np.where(labels >= 0, probabilities, 0).sum(axis=1, keepdims=True)
         for place in range(1, shares.shape[1]):
@@ -270,7 +273,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         check_is_fitted(self)
         n_labels = self.classes_.size
         if self._target_form.kind == "multilabel":
-            return topk_to_csr(*self._rank(X, min(self.n_candidates, n_labels)), n_labels)
+            return topk_to_csr(*self._rank(X, self._n_candidates()), n_labels)
         return topk_to_csr(*self._rank_classes(X), n_labels)
 
 

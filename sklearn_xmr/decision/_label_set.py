@@ -145,8 +145,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
         if self._target_form.kind != "multilabel":
             return self.estimator_.predict(X)
         rule = self._fitted_decision
-        n_wanted = self.k if rule == "top_k" else self.n_candidates
-        n_wanted = min(n_wanted, self.classes_.size)
+        size = "k" if rule == "top_k" else "n_candidates"
+        n_wanted = min(check_positive_int(getattr(self, size), size), self.classes_.size)
         labels, scores = rank(self.estimator_, X, n_wanted, want_probabilities=rule == "expected_f1")
         taken = labels >= 0
         if rule == "global_threshold":

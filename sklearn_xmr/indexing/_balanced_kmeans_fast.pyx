@@ -337,8 +337,8 @@ cdef void split_node(
             for i in range(n_sampled):
                 buffer[i] = members[i * n // n_sampled]
             most = max(most, move_centers(
-                rows, scratch, buffer, n_sampled, n_sampled * n_left // n, keys, sides, mean_nnz, sweep,
-                settings, settings.max_iter, False, n_threads, &objective,
+                rows, scratch, buffer, n_sampled, max(1, n_sampled * n_left // n), keys, sides, mean_nnz,
+                sweep, settings, settings.max_iter, False, n_threads, &objective,
             ))
             n_after = 1
         most = max(most, move_centers(

@@ -6,6 +6,7 @@
 #ifndef XMR_CHUNK_SCORES_H
 #define XMR_CHUNK_SCORES_H
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -253,7 +254,8 @@ static inline void xmr_open_products(xmr_products *p, const xmr_chunks *level, c
 }
 
 /* margins[child] = intercept + product, for the children of the next node; margins has room for twice as many. The node
- * reaches `floor`, and those after it are wanted if they do. */
+ * reaches `floor`, and those after it are wanted if they do. What overflows, or is no number, is the smallest one: -inf is for
+ * children without any weights. */
 static inline void xmr_next_product(xmr_products *p, float floor, float *margins) {
     const xmr_chunks *level = p->level;
     p->floor = floor;
@@ -263,14 +265,18 @@ static inline void xmr_next_product(xmr_products *p, float floor, float *margins
     memset(margins + fan_out, 0, (size_t)fan_out * sizeof(float));
     while (p->next[XMR_ADD].node == node)
         for (int stage = XMR_ASK; stage <= XMR_ADD; stage++) xmr_run_stage(p, stage, margins);
-    for (int64_t i = 0; i < fan_out; i++) margins[i] += margins[fan_out + i];
+    for (int64_t i = 0; i < fan_out; i++) {
+        float margin = margins[i] + margins[fan_out + i];
+        float worst = level->intercepts[first + i] == -INFINITY ? -INFINITY : -FLT_MAX;
+        margins[i] = margin >= worst ? margin : worst;
+    }
 }
 
 /* Score transforms, see ranking/_score_transform.py. */
 enum { XMR_IDENTITY = 0, XMR_SIGMOID = 1, XMR_HINGE_POWER = 2 };
 
 /* Factors stay this side of float32's range however large a margin is, so that only children without any
- * weights (intercept -inf) score -inf. A margin that is no number, inf - inf, counts as the worst. */
+ * weights (intercept -inf) score -inf. */
 #define XMR_MAX_SLACK 1e9f
 #define XMR_MIN_LOG -1e37f
 

@@ -8,6 +8,7 @@ threads. The last task of a cluster merges the weights of all into the chunk tha
 """
 
 from cython.parallel cimport parallel, prange
+from libc.math cimport INFINITY
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
@@ -240,8 +241,8 @@ cdef float hinge_step(double q, const Settings* settings, double cost) noexcept 
     """1 / Q_ii: the length of a Newton step in one coordinate of the dual; q is the squared norm."""
     if settings.loss == SQUARED_HINGE:
         q += 0.5 / cost
-    # an empty row without constant feature moves nothing, whatever its step
-    return <float> (1 / q) if q > 0 else 0
+    # an empty row without constant feature is always wrong: its alpha goes to its bound at once
+    return <float> (1 / q) if q > 0 else INFINITY
 
 
 cdef int take_rows(

@@ -345,14 +345,21 @@ static REAL FN(log_loss_step)(REAL a, REAL upper, REAL q, REAL margin, REAL inne
     REAL other = upper - a;
     int flip = (REAL)0.5 * q * (other - a) + margin < 0;
     REAL old = flip ? other : a, sign = flip ? -1 : 1, z = old;
+    /* Only alpha is stored: nearer to U, U - alpha is zero, and its logarithm infinite. */
+    const REAL rounding = (REAL)2.3e-16 * upper, most = upper * (1 - (REAL)1e-15);
     if (upper - z < (REAL)0.5 * upper) z *= (REAL)0.1;
+    z = z > rounding ? z : rounding;
     REAL g = q * (z - old) + sign * margin + log(z / (upper - z));
     *gradient = sign * margin + log(old / (upper - old));
+    if (old <= 2 * rounding && *gradient > 0) *gradient = 0; /* there is no smaller one */
+    if (flip && fabs(*gradient) * old <= rounding) *gradient = 0; /* nor can it be told from zero */
     for (int step = 0; step < 100 && fabs(g) >= inner_tol; step++) {
         REAL h = q + upper / ((upper - z) * z);
         REAL next = z - g / h;
-        z = next <= 0 ? z * (REAL)0.1 : next;
-        if (z >= upper) z = upper * (1 - (REAL)1e-15);
+        next = next <= 0 ? z * (REAL)0.1 : next;
+        next = next < rounding ? rounding : next > most ? most : next;
+        if (next == z) break;
+        z = next;
         g = q * (z - old) + sign * margin + log(z / (upper - z));
     }
     return flip ? upper - z : z;

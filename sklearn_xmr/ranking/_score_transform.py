@@ -38,6 +38,8 @@ def resolve_score_transform(score_transform, n_levels, slope=1.0):
         has another transform: there is no path score left for it to multiply. If slope is not positive
         and finite.
     """
+    if not isinstance(score_transform, (str, list, tuple)):
+        raise ValueError(f"score_transform must be a str or a list of these, got {score_transform!r}.")
     names = [score_transform] * n_levels if isinstance(score_transform, str) else list(score_transform)
     if len(names) != n_levels:
         raise ValueError(

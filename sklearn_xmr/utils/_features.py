@@ -15,14 +15,30 @@ def join_features(features, embeddings, embedding_weight):
     return dense if features is None else sp.csr_array(sp.hstack([features, dense], format="csr"))
 
 
+#: Solvers compute with squares of lengths, in float32.
+LONGEST_ROW = 1e18
+
+
 def mean_row_length(X, sample_weight):
-    """Mean Euclidean length of the rows of a matrix of float32; a row of weight n counts as n rows do."""
+    """Mean Euclidean length of the rows of a matrix of float32; a row of weight n counts as n rows do.
+
+    Raises
+    ------
+    ValueError
+        If a row is too long to learn from.
+    """
     if isinstance(X, np.ndarray):
         squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
     else:
         indptr, _, data = as_kernel_csr(X)
         squares = squared_row_norms(indptr, data)
-    return float(np.average(np.sqrt(squares), weights=sample_weight))
+    lengths = np.sqrt(squares)
+    if lengths.max() > LONGEST_ROW:
+        raise ValueError(
+            f"X must have rows of a length up to {LONGEST_ROW:g}, got one of {lengths.max():g}; scale the "
+            "features, such as by sklearn.preprocessing.MaxAbsScaler."
+        )
+    return float(np.average(lengths, weights=sample_weight))
 
 
 #: Fewer dense columns are not worth a path of their own.

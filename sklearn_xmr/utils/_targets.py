@@ -1,7 +1,9 @@
 """Every form of y that scikit-learn knows for classification, as one label matrix, and back."""
 
 import warnings
+from collections.abc import Set
 from dataclasses import dataclass
+from numbers import Number, Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_xmr.utils._sklearn_private import check_sample_weight
 from sklearn_xmr.utils._sparse_entries import contains_entries
-from sklearn_xmr.utils._validation import as_array, check_label_matrix
+from sklearn_xmr.utils._validation import BINARIZER_HINT, as_array, check_label_matrix
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,21 @@ class TargetForm:
         if self.is_sparse or self.kind == "multiclass":
             return scores
         if self.kind == "multilabel":
-            return scores - np.float32(threshold)
+            return scores - _check_threshold(threshold)
         return scores[:, -1] - scores[:, 0] if scores.shape[1] == 2 else scores[:, 0]
 
     def label_sets(self, scores, threshold):
         """Indicator of the labels that score above the threshold; takes over the csr_array of scores."""
-        scores.data = (scores.data > np.float32(threshold)).astype(np.int64)
+        scores.data = (scores.data > _check_threshold(threshold)).astype(np.int64)
         scores.eliminate_zeros()
         return self.wrap(scores)
+
+
+def _check_threshold(threshold):
+    """The parameter as it is read, which may have been set after fit, in the type of scores."""
+    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+        raise ValueError(f"threshold must be a number between 0 and 1, got {threshold!r}.")
+    return np.float32(threshold)
 
 
 def check_truth(y, n_samples, n_labels):
@@ -93,6 +102,11 @@ def share_of_hits(best, y, classes, form, sample_weight=None):
         y = column_or_1d(y, warn=True)
         if y.size != best.size:
             raise ValueError(f"X and y must have the same number of rows, got {best.size} and {y.size}.")
+        _check_classes(y)
+        if not _are_alike(y[0], classes[0]):
+            raise ValueError(
+                f"y must have classes like those of fit, such as {classes[0]!r}, got {y[0]!r}."
+            )
         hits = (classes[best] == y) & (best >= 0)
     if sample_weight is not None:
         sample_weight = check_sample_weight(sample_weight, best, ensure_non_negative=True)
@@ -143,9 +157,8 @@ def encode_targets(y, n_samples):
             f"X and y must have the same number of rows, got {n_samples} rows in X and y of shape "
             f"{y.shape}."
         )
-    if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
-        raise ValueError("Input y contains NaN or infinity.")
     if y.ndim > 1:
+        _check_finite(y)
         Y = check_label_matrix(y, n_samples=n_samples)
         return _not_empty(Y), np.arange(Y.shape[1]), TargetForm("multilabel")
     Y, classes = encode_classes(y)
@@ -158,11 +171,13 @@ def rows_that_count(sample_weight, Y):
     Raises
     ------
     ValueError
-        If there are none, or none of them has a label.
+        If there are none, none of them has a label, or a weight does not fit into float32.
     """
     rows = np.flatnonzero(sample_weight)
     if rows.size == 0:
         raise ValueError("sample_weight must be positive for at least one row, got only zeros.")
+    if sample_weight.max() > np.finfo(np.float32).max:
+        raise ValueError(f"sample_weight must fit into float32, got {sample_weight.max():g}.")
     if not np.diff(Y.indptr)[rows].any():
         raise ValueError("sample_weight must be positive for at least one row with a label.")
     return rows
@@ -188,20 +203,42 @@ def encode_classes(y):
         If y is not a classification target, a class is missing, or classes are of types that do not
         compare.
     """
-    if y.dtype.kind in "OmM":
-        missing = [_is_missing(value) for value in y]
-        if any(missing):
-            raise ValueError(f"y must have a class for each row, got {y[np.argmax(missing)]!r}.")
-    try:
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-    except TypeError as error:
-        raise ValueError(f"y must have classes that can be sorted: {error}.") from error
+    _check_classes(y)
+    classes, codes = np.unique(y, return_inverse=True)
     Y = sp.csr_array(
         (np.ones(y.size, np.float32), codes.astype(np.int32), np.arange(y.size + 1)),
         shape=(y.size, classes.size),
     )
     return Y, classes
+
+
+def _check_classes(y):
+    """Refuse what are no classes; see `encode_classes`."""
+    _check_finite(y)
+    if y.dtype.kind in "OmM":
+        missing = [_is_missing(value) for value in y]
+        if any(missing):
+            raise ValueError(f"y must have a class for each row, got {y[np.argmax(missing)]!r}.")
+    if y.dtype.kind == "O":
+        for value in y:
+            if isinstance(value, (Set, list, tuple)):
+                raise ValueError(f"y must have one class for each row, got {value!r}; {BINARIZER_HINT}.")
+        try:
+            np.unique(y)
+        except TypeError as error:
+            raise ValueError(f"y must have classes that can be sorted: {error}.") from error
+    check_classification_targets(y)
+
+
+def _check_finite(y):
+    if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
+        raise ValueError("Input y contains NaN or infinity.")
+
+
+def _are_alike(value, known):
+    """Whether two classes are both texts, both numbers, or both something else."""
+    kinds = (str, (Number, np.bool_))
+    return all(isinstance(value, kind) == isinstance(known, kind) for kind in kinds)
 
 
 def _is_missing(value):

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Set
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 
 from sklearn_xmr.utils._csr_fast import is_clean
 
 MAX_INT32 = np.iinfo(np.int32).max
+#: For who passes lists of labels.
+BINARIZER_HINT = (
+    "sklearn.preprocessing.MultiLabelBinarizer(sparse_output=True) turns lists of labels into an indicator "
+    "matrix"
+)
 
 
 def check_label_matrix(Y, *, n_samples=None, input_name="y"):
@@ -52,7 +59,8 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
             Y = _as_numbers(Y)
         kind = Y.dtype.kind
     if kind not in "biuf":
-        raise ValueError(f"{input_name} must be numeric or boolean, got dtype {Y.dtype}.")
+        hint = f"; {BINARIZER_HINT}" if kind in "OSU" else ""
+        raise ValueError(f"{input_name} must be numeric or boolean, got dtype {Y.dtype}{hint}.")
     if n_samples is not None and Y.shape[0] != n_samples:
         raise ValueError(
             f"X and {input_name} must have the same number of rows, got {n_samples} rows in X and "
@@ -128,6 +136,17 @@ def check_compressed(X, name):
         raise ValueError(f"{name} must have {kind} indices in [0, {length}), got {wrong}.")
 
 
+def check_feature_names(X):
+    """Refuse columns with names of which only some are texts, before a long fit and not at its end.
+
+    Raises
+    ------
+    TypeError
+        As scikit-learn words it.
+    """
+    validate_data(BaseEstimator(), X, skip_check_array=True)
+
+
 def is_clean_csr(X, n_columns):
     """Whether X is a CSR matrix that the kernels can read as it is.
 
@@ -169,9 +188,7 @@ def as_array(values, name):
         return np.asarray(values)
     except ValueError as error:
         raise ValueError(
-            f"{name} must be an array, got rows of different lengths; "
-            "sklearn.preprocessing.MultiLabelBinarizer(sparse_output=True) turns lists of labels into an "
-            "indicator matrix."
+            f"{name} must be an array, got rows of different lengths; {BINARIZER_HINT}."
         ) from error
 
 

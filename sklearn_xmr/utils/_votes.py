@@ -26,7 +26,7 @@ def count_votes(rankings, n_labels, voting):
     Raises
     ------
     ValueError
-        If `voting` is "mean" and a score is not in [0, 1].
+        If `voting` is none of these, or it is "mean" and a score is not in [0, 1].
     """
     rows, columns, values = [], [], []
     for labels, scores in rankings:
@@ -42,10 +42,12 @@ def count_votes(rankings, n_labels, voting):
             given = scores
         elif voting == "rank":
             given = np.broadcast_to(1 - np.arange(n_candidates) / n_candidates, labels.shape)
-        else:
+        elif voting == "softmax":
             best = np.where(found[:, :1], scores[:, :1], 0)
             powers = np.exp(np.where(found, scores - best, -np.inf))
             given = powers / np.maximum(powers.sum(axis=1, keepdims=True), 1)
+        else:
+            raise ValueError(f"voting must be one of {VOTINGS}, got {voting!r}.")
         rows.append(np.broadcast_to(np.arange(labels.shape[0])[:, None], labels.shape)[found])
         columns.append(labels[found])
         values.append(given[found].astype(np.float64) / len(rankings))

@@ -169,6 +169,29 @@ def test_thresholds_are_not_rounded_to_the_precision_of_scores(rule):
     np.testing.assert_array_equal(model.fit(np.zeros((20, 1)), Y).predict(np.zeros((20, 1))), Y)
 
 
+@pytest.mark.parametrize("wrapper", [LabelSetClassifier, CalibratedXMRClassifier])
+def test_splits_may_be_masks(data, wrapper):
+    X, Y, _, _, X_test, _ = data
+    fold = np.arange(X.shape[0]) % 2
+    rows = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in (0, 1)]
+    masks = [(fold != k, fold == k) for k in (0, 1)]
+    left, right = (
+        wrapper(XRLinearClassifier(random_state=0), cv=cv).fit(X, Y).predict(X_test) for cv in (rows, masks)
+    )
+    np.testing.assert_array_equal(left.toarray(), right.toarray())
+
+
+@pytest.mark.parametrize("rule, parameters, message", [
+    ("top_k", {"k": 0}, "k must be at least 1, got 0"),
+    ("label_thresholds", {"n_candidates": 0}, "n_candidates must be at least 1, got 0"),
+], ids=str)  # fmt: skip
+def test_numbers_set_after_fit(data, ranker, rule, parameters, message):
+    X, Y, _, _, X_test, _ = data
+    model = LabelSetClassifier(FrozenEstimator(ranker), rule=rule).fit(X, Y).set_params(**parameters)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        model.predict(X_test)
+
+
 def test_splitter_that_repeats_rows(data):
     splitter = ShuffleSplit(3, test_size=0.5, random_state=0)
     model = LabelSetClassifier(XRLinearClassifier(random_state=0), cv=splitter).fit(data[0], data[1])

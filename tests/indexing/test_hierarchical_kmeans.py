@@ -56,6 +56,7 @@ def check_invariants(indexer, n_labels):
         (95, 10, {"tol": 0.1, "sample_size": 4, "n_init": 2}),
         (95, 10, {"tol": 0, "sample_size": 4, "max_iter": 1}),
         (40, 5, {"tol": 0, "sample_size": None}),
+        (21, 3, {"tol": 0, "sample_size": 2}),
     ],
 )
 @pytest.mark.parametrize("spread", [1, 30])  # deep nodes of wide rows visit only the columns in use

@@ -140,6 +140,23 @@ def test_steep_sigmoids_of_large_margins_are_reached():
     np.testing.assert_allclose(scores, [[1, np.finfo(np.float32).tiny, -np.inf]], rtol=1e-5)
 
 
+@pytest.mark.parametrize("transform", ["identity", "l3_hinge", "sigmoid"])
+@pytest.mark.parametrize("k", [4, 16, 17, 32])
+def test_margins_beyond_float32_are_the_worst(transform, k):
+    """Of 32 labels the first 16 have inf - inf, the last one, which is trained, -inf."""
+    tree, W = LabelTree.flat(32), np.zeros((3, 32), dtype=np.float32)
+    W[0, :16], W[1, :16], W[0, 31], W[2, 16:31] = 2, -2, -2, np.linspace(0.1, 0.5, 15)
+    intercepts = np.zeros(32, dtype=np.float32)
+    intercepts[15] = -np.inf  # not trained
+    weights = ChunkedWeights.from_csc(sp.csc_array(W), intercepts, tree.child_ptr[0])
+    query = sp.csr_array(np.array([[3e38, 3e38, 1]], dtype=np.float32))
+    codes = resolve_score_transform(transform, 1)
+    labels, scores = BeamSearch(tree, [weights]).topk(query, k, 1, codes)
+    found = [*range(30, 15, -1), *range(15), 31, -1][:k]
+    assert labels[0].tolist() == found
+    assert np.isfinite(scores[labels >= 0]).all()
+
+
 def test_slopes_change_no_other_transform():
     names = ["l1_hinge", "l4_hinge", "identity"]
     assert resolve_score_transform(names, 3, 7.0) == resolve_score_transform(names, 3)

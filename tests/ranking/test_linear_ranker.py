@@ -96,6 +96,34 @@ def test_log_loss_learns_the_intercept_of_an_unbalanced_label():
     assert weights.intercepts[0] == pytest.approx(np.log(180 / 20), rel=0.02)
 
 
+@pytest.mark.parametrize("tol", [1e-9, 0.1])
+@pytest.mark.parametrize("outlier", [10, 14, 50, 300, -50, -2000])
+def test_log_loss_of_a_row_far_on_either_side(outlier, tol):
+    """Its alpha is within rounding of the cost, or of zero: a positive outlier is said to be a negative."""
+    X = np.r_[np.ones(500), -np.ones(500), outlier][:, None]
+    y = np.r_[np.ones(500), -np.ones(501)]
+    Y = sp.csr_array((y[:, None] > 0).astype(float))
+    (weights,), _, n_unconverged = fit(sp.csr_array(X), [flat_problem(1001, Y)], loss="log_loss", tol=tol)
+    assert n_unconverged == 0
+    ours = np.append(weights.to_csc().toarray()[:, 0], weights.intercepts[0])
+    np.testing.assert_allclose(
+        ours, solve_smooth(X, y, np.ones(1001), "log_loss", 1.0), atol=max(tol, 1e-4)
+    )
+
+
+def test_hinge_of_an_empty_row_without_intercept():
+    """No weight makes it right: its alpha is at the bound from the first pass on."""
+    X, Y = random_problem(60, 15, 6, random_state=2)
+    longer = sp.vstack([sp.csr_array((1, 15), dtype=np.float32), X], format="csr")
+    named = sp.vstack([Y[:1], Y], format="csr")
+    settings = {"loss": "hinge", "bias": 0.0, "tol": 1e-3, "weight_threshold": 0.0}
+    (plain,), n_iter, n_unconverged = fit(X, [flat_problem(60, Y)], **settings)
+    (weights,), n_iter_longer, n_unconverged_longer = fit(longer, [flat_problem(61, named)], **settings)
+    assert n_unconverged == n_unconverged_longer == 0
+    assert n_iter_longer < 3 * n_iter
+    np.testing.assert_allclose(weights.to_csc().toarray(), plain.to_csc().toarray(), atol=0.05)
+
+
 def two_level_problems(X, Y, tree, rows=None):
     patterns = tree.propagate(Y)
     everyone = sp.csr_array(np.ones((X.shape[0], 1)))

@@ -36,13 +36,14 @@ def objective_of(x, X, y, weights):
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_solves_the_problem_of_each_node(is_weighted):
     X, counts, rows, problem = level()
-    weights, biases = solved_weights(problem, X, is_weighted=is_weighted, seed=0)
+    row_weights = np.random.default_rng(1).uniform(0.2, 3, len(X))
+    weights, biases = solved_weights(problem, X, row_weights, is_weighted=is_weighted, seed=0)
     for node in range(5):
         parent = 0 if node < 2 else 1
         flags, positive = rows[:, parent], counts[:, node] > 0
         used = (flags == 1) | ((flags == 2) & positive)
         y = np.where(positive, 1, -1)[used]
-        cost = np.where(positive & is_weighted, counts[:, node], 1)[used]
+        cost = (row_weights * np.where(positive & is_weighted, counts[:, node], 1))[used]
         arguments = (X[used].astype(float), y, cost)
         best = minimize(objective_of, np.zeros(7), arguments, method="L-BFGS-B", tol=1e-12).fun
         ours = objective_of(np.append(weights[node], biases[node]).astype(float), *arguments)
@@ -53,7 +54,7 @@ def test_node_without_positives_starts_as_never():
     X, counts, rows, _ = level()
     counts[:, 3] = 0
     problem = LevelProblem(CHILD_PTR, sp.csr_array(counts.astype(np.float32)), sp.csr_array(rows))
-    weights, biases = solved_weights(problem, X, is_weighted=True, seed=0)
+    weights, biases = solved_weights(problem, X, np.ones(len(X)), is_weighted=True, seed=0)
     assert biases[3] == -1
     assert not weights[3].any()
 

@@ -56,7 +56,9 @@ def split(rows, members, n_left, seed_pair, spherical, max_iter, tol, sample_siz
     if sample_size is not None and n >= 2 * sample_size:
         m = max(sample_size, n // 16)
         sample = [members[i * n // m] for i in range(m)]
-        _, _, direction, most = lloyd(rows, sample, m * n_left // n, direction, spherical, max_iter, tol)
+        _, _, direction, most = lloyd(
+            rows, sample, max(1, m * n_left // n), direction, spherical, max_iter, tol
+        )
         max_iter = 1
     left, right, _, n_pass = lloyd(rows, members, n_left, direction, spherical, max_iter, tol)
     return left, right, max(most, n_pass)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sklearn_xmr._torch import _checkpoint
 from sklearn_xmr._torch._checkpoint import Checkpoint
 from sklearn_xmr._torch._encoder import TextEncoder
 from sklearn_xmr._torch._head import CandidateHead
@@ -254,8 +255,50 @@ def test_damaged_checkpoint(tmp_path, damage):
 def test_checkpoint_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ValueError, match=r"checkpoint_dir must be a folder, got a file: .*file"):
+        with pytest.raises(ValueError, match=r"checkpoint_dir must be a folder that .*, got '.*file"):
             Checkpoint(folder, "fit 1", "seed 1")
+
+
+def test_checkpoint_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="checkpoint_dir must be a folder that can be written to"):
+        Checkpoint("\0", "fit 1", "seed 1")
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(ValueError, match=r"can be written to, got .*Permission denied"):
+        Checkpoint(tmp_path, "fit 1", "seed 1")
+
+
+def test_checkpoints_written_side_by_side(tmp_path, monkeypatch):
+    """Fits that differ in their rankers alone have the same file; one saves while another does."""
+    one, other = (Checkpoint(tmp_path, "fit 1", "seed 1") for _ in range(2))
+
+    def save_meanwhile(tensors, path, metadata):
+        save_file(tensors, path, metadata)
+        monkeypatch.setattr(_checkpoint, "save_file", save_file)
+        other.save({"a": torch.ones(2)}, {"step": 5})
+
+    monkeypatch.setattr(_checkpoint, "save_file", save_meanwhile)
+    one.save({"a": torch.zeros(2)}, {"step": 4})
+    assert other.load()[1] == {"step": 4}
+    assert os.listdir(tmp_path) == [one.path.name]
+
+
+def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path, "fit 1", "seed 1")
+    checkpoint.save({"a": torch.zeros(2)}, {"step": 4})
+
+    def fill_the_disk(tensors, path, metadata):
+        path.write_bytes(b"some")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_checkpoint, "save_file", fill_the_disk)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save({"a": torch.ones(2)}, {"step": 5})
+    assert checkpoint.load()[1] == {"step": 4}
+    assert os.listdir(tmp_path) == [checkpoint.path.name]
 
 
 def test_divergence_is_an_error(make):

@@ -7,11 +7,13 @@ import sys
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
 from numpydoc.docscrape import ClassDoc
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -208,6 +210,19 @@ def test_transform_gives_unit_embeddings(pair, task):
     np.testing.assert_allclose(embeddings * np.linalg.norm(raw, axis=1, keepdims=True), raw, rtol=1e-4)
 
 
+def test_transform_in_a_column_transformer(pair, task):
+    frame = pd.DataFrame({"text": task.texts, "length": np.arange(len(task.texts))})
+    columns = ColumnTransformer(
+        [("embedding", make(pair, fine_tuning=None), "text")], remainder="passthrough"
+    )
+    made = columns.set_output(transform="pandas").fit_transform(frame, task.winners)
+    embedding = columns.named_transformers_["embedding"]
+    names = [f"embedding__xrtransformerclassifier{i}" for i in range(32)]
+    assert made.columns.tolist() == [*names, "remainder__length"]
+    np.testing.assert_allclose(made[names], embedding.transform(task.texts), atol=1e-5)
+    assert embedding.get_feature_names_out().tolist() == [f"xrtransformerclassifier{i}" for i in range(32)]
+
+
 def test_features_are_tfidf_and_embeddings(pair, task):
     texts, y = task.texts[task.train], task.winners[task.train]
     vectorizer = FrozenEstimator(TfidfVectorizer().fit(texts))
@@ -256,6 +271,23 @@ def test_fit_inside_inference_mode(folder, task):
         inside = fit(str(folder), task)
         assert torch.is_inference_mode_enabled()
     assert same(inside, fit(str(folder), task), task.texts)
+
+
+def test_autocast_of_the_caller_changes_nothing(folder, task):
+    plain = fit(str(folder), task)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = fit(str(folder), task)
+        assert same(inside, plain, task.texts)
+    assert same(inside, plain, task.texts)
+
+
+def test_too_few_texts_for_the_default_ranker(pair, task, monkeypatch):
+    monkeypatch.setattr(LevelTraining, "run", lambda *args: pytest.fail("was trained"))
+    for texts, weights in ((2, None), (4, [1, 1, 0, 0])):
+        with pytest.raises(ValueError, match=r"X must hold at least 3 texts that count, .* got 2"):
+            make(pair).fit(task.texts[:texts], task.winners[:texts], sample_weight=weights)
+    model = make(pair, fine_tuning=None, ranker=XRLinearClassifier())
+    assert model.fit(task.texts[:2], task.winners[:2]).predict(task.texts[:2]).size == 2
 
 
 def test_clone_and_grid_search(folder, task):
@@ -354,8 +386,9 @@ def test_fitted_attributes_are_documented(pair, task):
 
 def test_device(pair, task):
     assert fit(pair, task, fine_tuning=None, device="cpu").encoder_.device == torch.device("cpu")
-    with pytest.raises(RuntimeError, match="abacus"):
-        fit(pair, task, device="abacus")
+    for device in ("abacus", "", "cpu:7", "meta", "cuda:99"):
+        with pytest.raises(ValueError, match=f"device must be one that this machine has.* got '{device}'"):
+            fit(pair, task, vectorizer=FrozenEstimator(None), device=device)  # before the vectorizer
 
 
 # ---------------------------------------------------------------- interruption
