@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.utils._sparse_entries import pattern_of
-from sklearn_xmr.utils._validation import check_compressed
+from sklearn_xmr.utils._validation import check_compressed, check_positive_int
 
 
 class LabelTree:
@@ -87,6 +87,7 @@ class LabelTree:
         -------
         tree : LabelTree
         """
+        n_labels = check_positive_int(n_labels, "n_labels")
         return cls([[0, n_labels]], np.arange(n_labels))
 
     @classmethod

@@ -122,8 +122,13 @@ def test_flat():
 
 
 def test_flat_needs_a_label():
-    with pytest.raises(ValueError, match="node 0 has no children"):
-        LabelTree.flat(0)
+    for n_labels, error, message in (
+        (0, ValueError, "n_labels must be at least 1, got 0"),
+        ("3", TypeError, "n_labels must be an integer, got '3'"),
+        (None, TypeError, "n_labels must be an integer, got None"),
+    ):
+        with pytest.raises(error, match=message):
+            LabelTree.flat(n_labels)
 
 
 # ---------------------------------------------------------------------- validation

@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from sklearn_xmr.inspection._names import check_classifier
 from sklearn_xmr.metrics import precision_at_k
 from sklearn_xmr.utils._plotting import add_legend, check_axes, name_of_estimator
-from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
+from sklearn_xmr.utils._targets import check_truth
+from sklearn_xmr.utils._validation import check_positive_int
 
 DEFAULT_WIDTHS = (1, 2, 5, 10, 20, 50)
 
@@ -85,7 +86,8 @@ def beam_width_curve(classifier, X, y, *, beam_widths=DEFAULT_WIDTHS, k=5, n_rep
     if not widths:
         raise ValueError("beam_widths must hold at least one width, got none.")
     k, n_repeats = check_positive_int(k, "k"), check_positive_int(n_repeats, "n_repeats")
-    y = check_label_matrix(y)
+    n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+    y = check_truth(y, n_samples, classifier.classes_.size)
     X = X.tocsr() if sp.issparse(X) else X  # other formats do not all give their first row
     classifier.predict_topk(X[:1], k=k)  # checks X, and starts threads
     rankings, seconds = [None] * len(widths), np.empty((n_repeats, len(widths)))

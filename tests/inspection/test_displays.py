@@ -50,6 +50,7 @@ def test_beam_width_curve_of_any_matrix(fitted, container):
         ({"beam_widths": [0]}, ValueError, "beam_widths must be at least 1"),
         ({"k": 0}, ValueError, "k must be at least 1"),
         ({"n_repeats": 0}, ValueError, "n_repeats must be at least 1"),
+        ({"y": np.eye(3)}, ValueError, "X and y must have the same number of rows"),
         ({"classifier": object()}, TypeError, "must be a fitted XRLinearClassifier, got object"),
     ],
 )
