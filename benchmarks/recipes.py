@@ -54,7 +54,12 @@ def recipes(n_labels):
     wide = {"indexer": OverlappingIndexer(HierarchicalKMeans(branching_factor=256))}
     fine = {
         "indexer": OverlappingIndexer(
-            HierarchicalKMeans(512, 100), n_rounds=3, positives="all", beam_width=10
+            HierarchicalKMeans(512, 100),
+            max_parents=3,
+            max_leaf_size=2.0,
+            n_rounds=5,
+            positives="all",
+            beam_width=10,
         ),
         "C": 0.7,
         "weight_threshold": 0.03,
@@ -81,7 +86,7 @@ def recipes(n_labels):
         "overlap, branching=256, power=1": single(**wide, propensity_power=1),
         "overlap, branching=256, power=1.5": single(**wide, propensity_power=1.5),
         **{
-            f"overlap x3 all, branching=512, leaves of 100, power={power}, C=0.7, threshold=0.03": single(
+            f"thorough overlap, power={power}, C=0.7, threshold=0.03": single(
                 **fine, propensity_power=power
             )
             for power in (0.75, 1.5)
