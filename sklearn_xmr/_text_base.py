@@ -112,10 +112,11 @@ class BaseTextXMRClassifier(
 
         texts = check_texts(X, "X")
         targets = TextTargets(len(texts), y, sample_weight, relevance, self._unfitted_ranker())
-        if self.ranker is None and np.count_nonzero(targets.row_weights) < FEWEST_TEXTS:
+        n_counting = np.count_nonzero(targets.row_weights)
+        if self.ranker is None and n_counting < FEWEST_TEXTS:
             raise ValueError(
                 f"X must hold at least {FEWEST_TEXTS} texts that count, as the default ranker needs the "
-                f"frequencies of labels, got {np.count_nonzero(targets.row_weights)}; or pass a ranker."
+                f"frequencies of labels, got {n_counting}; or pass a ranker."
             )
         processes = Processes.joined()
         drawn = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))

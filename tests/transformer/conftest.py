@@ -10,6 +10,8 @@ transformers = pytest.importorskip("transformers")
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E402
 
+from sklearn_xmr import HierarchicalKMeans, XRTransformerClassifier  # noqa: E402
+
 NAMES = "ada bob cid dan eve fay gus hal ida jon kim leo".split()
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "beats", "##s", *NAMES]
 
@@ -51,6 +53,15 @@ def tiny_model(seed=0, **config):
                 **config,
             )
         )
+
+
+def make(encoder, **changes):
+    """A classifier that is fine-tuned on levels of 4 and 12 nodes."""
+    settings = {
+        "preliminary_indexer": HierarchicalKMeans(branching_factor=4, max_leaf_size=3), "n_epochs": 1,
+        "learning_rate": 3e-3, "batch_size": 16, "max_length": 16, "random_state": 0,
+    }  # fmt: skip
+    return XRTransformerClassifier(encoder, **{**settings, **changes})
 
 
 @pytest.fixture

@@ -7,26 +7,13 @@ import torch
 from sklearn.base import clone
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.svm import LinearSVC
+from transformer.conftest import make
 
-from sklearn_xmr import (
-    HierarchicalKMeans,
-    LabelTree,
-    XMREnsembleClassifier,
-    XRTransformerClassifier,
-    _fine_tuning,
-)
+from sklearn_xmr import HierarchicalKMeans, LabelTree, XMREnsembleClassifier, _fine_tuning
 from sklearn_xmr._text_targets import TextTargets
 from sklearn_xmr._torch._training import LevelTraining
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.ranking._start_weights import solved_weights
-
-
-def make(encoder, **changes):
-    settings = {
-        "preliminary_indexer": HierarchicalKMeans(branching_factor=4, max_leaf_size=3), "n_epochs": 1,
-        "learning_rate": 3e-3, "batch_size": 16, "max_length": 16, "random_state": 0,
-    }  # fmt: skip
-    return XRTransformerClassifier(encoder, **{**settings, **changes})
 
 
 class NotedRanker(XRLinearClassifier):

@@ -19,6 +19,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import LabelBinarizer
+from transformer.conftest import make
 
 from sklearn_xmr import (
     HierarchicalKMeans,
@@ -27,22 +28,11 @@ from sklearn_xmr import (
     LabelTree,
     OverlappingIndexer,
     XRLinearClassifier,
-    XRTransformerClassifier,
     _fine_tuning,
 )
 from sklearn_xmr._torch._checkpoint import Checkpoint
 from sklearn_xmr._torch._distributed import Processes
 from sklearn_xmr._torch._training import EPSILON, LevelTraining
-
-TREE = HierarchicalKMeans(branching_factor=4, max_leaf_size=3)  # levels of 4 and 12 nodes
-
-
-def make(encoder, **changes):
-    settings = {
-        "preliminary_indexer": TREE, "learning_rate": 3e-3, "n_epochs": 1, "batch_size": 16,
-        "max_length": 16, "random_state": 0,
-    }  # fmt: skip
-    return XRTransformerClassifier(encoder, **{**settings, **changes})
 
 
 def fit(encoder, task, **changes):
