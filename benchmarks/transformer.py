@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -245,17 +244,19 @@ def limit_threads(n_threads):
     threadpool_limits(n_threads)
 
 
-def fit_side_by_side(n_encoders, n_threads, data, settings):
-    """Results of `fit_encoder` for the seeds 0, 1, ..., in processes that share the threads."""
-    if n_encoders == 1:
-        return [fit_encoder(data, **settings)]
+def fit_side_by_side(fits, n_threads, data):
+    """Results of `fit_encoder` for pairs of a seed and settings, in processes that share the threads."""
+    if len(fits) == 1:
+        return [fit_encoder(data, seed, **settings) for seed, settings in fits]
+    n_processes = min(len(fits), n_threads)
     with ProcessPoolExecutor(
-        n_encoders,
+        n_processes,
         multiprocessing.get_context("spawn"),  # torch's threads do not survive a fork
         initializer=limit_threads,
-        initargs=(max(1, n_threads // n_encoders),),
+        initargs=(n_threads // n_processes,),
     ) as pool:
-        return list(pool.map(partial(fit_encoder, data, **settings), range(n_encoders)))
+        pending = [pool.submit(fit_encoder, data, seed, **settings) for seed, settings in fits]
+        return [fit.result() for fit in pending]
 
 
 def run_one(data, ranker, common):
@@ -294,17 +295,16 @@ def main():
         "--weights", nargs="+", type=float, default=[0.7, 1.0], help="of embeddings beside tf-idf"
     )
     parser.add_argument(
-        "--single", type=json.loads, default={}, help="parameters of the single-resolution run, JSON"
-    )
+        "--single", type=json.loads, action="append",
+        help="parameters of the single-resolution run, JSON; if given several times, of as many runs, side "
+        "by side, and the scores of their rankers are averaged, too",
+    )  # fmt: skip
     parser.add_argument(
-        "--multi", type=json.loads, default={},
+        "--multi", type=json.loads, action="append",
         help="the same for multi-resolution; branching_factor and max_leaf_size are those of the "
         "preliminary tree, which is flat where a leaf holds all labels",
     )  # fmt: skip
-    parser.add_argument(
-        "--encoders", type=int, default=1,
-        help="fine-tune so many of each kind, side by side, and average the scores of their rankers, too",
-    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=1, help="so many runs of each of these")
     arguments = parser.parse_args()
 
     import torch
@@ -343,16 +343,24 @@ def main():
         add(run_encoder("frozen", *encoded, data, rankers, arguments.weights))
     if "one" in arguments.runs:
         notes.append(run_one(data, next(iter(rankers.values())), common))
-    for mode, settings in (("single", arguments.single), ("multi", arguments.multi)):
+    for mode, runs in (("single", arguments.single), ("multi", arguments.multi)):
         if mode in arguments.runs:
-            settings = {**common, "fine_tuning": mode, **settings}
+            fits = [
+                (seed, {**common, "fine_tuning": mode, **settings})
+                for settings in runs or [{}]
+                for seed in range(arguments.seeds)
+            ]
+            start = time.perf_counter()
+            fitted = fit_side_by_side(fits, arguments.threads, data)
+            notes.append(f"{mode}: {len(fits)} encoders side by side: {time.perf_counter() - start:.0f} s")
             encoders = []
-            for model, levels in fit_side_by_side(arguments.encoders, arguments.threads, data, settings):
+            for number, (model, levels) in enumerate(fitted, 1):
+                name = mode if len(fits) == 1 else f"{mode} {number}"
                 embeddings, times = encode(model, data)
                 encoders.append(embeddings)
-                add(run_encoder(mode, embeddings, times, data, rankers, arguments.weights,
+                add(run_encoder(name, embeddings, times, data, rankers, arguments.weights,
                                 model.validation_indices_, arguments.grid))  # fmt: skip
-                notes.append(f"{mode}: {levels}")
+                notes.append(f"{name}: {levels}")
             if len(encoders) > 1:
                 add(run_average(mode, encoders, data, rankers, arguments.weights))
     print(markdown_table(HEADER, rows), *notes, machine_line(describe_machine()), sep="\n\n")

@@ -65,18 +65,22 @@ def test_prints_a_table(folder, task, tmp_path, monkeypatch, capsys):
 def test_average_of_encoders(folder, task, tmp_path, monkeypatch, capsys):
     write_task(task, tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
-    settings = '{"n_epochs": 2, "batch_size": 16, "max_leaf_size": 99}'
+    flat = '{"n_epochs": 2, "batch_size": 16, "max_leaf_size": 99}'
+    two_levels = '{"n_epochs": [1, 2], "batch_size": 16, "branching_factor": 4, "max_leaf_size": 3}'
     arguments = [str(tmp_path), "--encoder", str(folder), "--threads", "2", "--max-length", "16",
-                 "--precision", "float32", "--weights", "0.5", "--runs", "multi", "--encoders", "2",
-                 "--multi", settings]  # fmt: skip
+                 "--precision", "float32", "--weights", "0.5", "--runs", "multi", "--seeds", "2",
+                 "--multi", flat, "--multi", two_levels]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
     import_module("benchmarks.transformer").main()
     output = capsys.readouterr().out.splitlines()
     lines = [line.split(" | ") for line in output if line.startswith("| ")]
     names = [line[0].removeprefix("| ") for line in lines[2:]]
-    assert names == 2 * ["multi embeddings", "tf-idf + 0.5 multi"] + ["tf-idf + 0.5 multi, mean of 2"]
+    assert names == [
+        name for i in range(1, 5) for name in (f"multi {i} embeddings", f"tf-idf + 0.5 multi {i}")
+    ] + ["tf-idf + 0.5 multi, mean of 4"]  # fmt: skip
     assert lines[3][2:5] != lines[5][2:5]  # other seeds
-    assert sum(line.startswith("multi: 12 nodes: ") for line in output) == 2  # one level: a flat tree
+    levels = [re.findall(r"(\d+) nodes", line) for line in output if re.match(r"multi \d: ", line)]
+    assert levels == 2 * [["12"]] + 2 * [["4", "12"]]
 
 
 def test_label_names_become_training_texts(monkeypatch):
