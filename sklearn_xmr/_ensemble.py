@@ -53,7 +53,8 @@ class XMREnsembleClassifier(
         ``predict`` returns the labels with votes above it (multilabel y).
     n_jobs : int, default=None
         Estimators that are fitted, or asked, at a time, in threads that share the processors between them.
-        None means 1, which leaves all processors to one estimator at a time.
+        None means 1, which leaves all processors to one estimator at a time. Under
+        ``joblib.parallel_config(backend="loky")`` they are fitted in processes.
     random_state : int, RandomState instance or None, default=None
         Draws the seeds, all of them before the first fit.
 
@@ -148,7 +149,8 @@ class XMREnsembleClassifier(
         members = self._seeded_members()
         weights = {"sample_weight": sample_weight, "relevance": relevance}
         arguments = {name: value for name, value in weights.items() if value is not None}
-        members = self._in_parallel([member.fit for member in members], X, y, **arguments)
+        calls = [member.fit for member in members]
+        members = self._in_parallel(calls, X, y, hints={"prefer": "threads"}, **arguments)
         y = y if hasattr(y, "shape") else np.asarray(y)
         _, classes, form = encode_targets(y, y.shape[0])  # the estimators have checked it against X
         for number, member in enumerate(members):
@@ -277,23 +279,25 @@ class XMREnsembleClassifier(
         n_labels = self.classes_.size
         n_candidates = min(max(k, check_positive_int(self.n_candidates, "n_candidates")), n_labels)
         calls = [member.predict_topk for member in self.estimators_]
-        return count_votes(self._in_parallel(calls, X, k=n_candidates, **parameters), n_labels, self.voting)
+        # never in processes, which would be sent the fitted models for each call
+        rankings = self._in_parallel(calls, X, hints={"require": "sharedmem"}, k=n_candidates, **parameters)
+        return count_votes(rankings, n_labels, self.voting)
 
-    def _in_parallel(self, calls, *arguments, **keywords):
-        """Results of the calls, at most `n_jobs` at a time, which share the processors."""
+    def _in_parallel(self, calls, *arguments, hints, **keywords):
+        """Results of the calls, at most `n_jobs` at a time, which share the processors.
+
+        ``hints`` tell joblib what to run them in.
+        """
         n_jobs = min(effective_n_jobs(self.n_jobs), len(calls))
         if n_jobs == 1:
             return [call(*arguments, **keywords) for call in calls]
         n_threads = max(1, cpu_count() // n_jobs)
-
-        def bounded(call):
-            with threadpool_limits(n_threads, user_api="openmp"):
-                return call(*arguments, **keywords)
-
         # OpenMP's limit is the thread's own. BLAS has one for the process: threads that set and restored it
         # side by side would leave it as one of them found it in between.
         with threadpool_limits(n_threads, user_api="blas"):
-            return Parallel(n_jobs, require="sharedmem")(delayed(bounded)(call) for call in calls)
+            return Parallel(n_jobs, **hints)(
+                delayed(_bounded)(n_threads, call, *arguments, **keywords) for call in calls
+            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -303,3 +307,9 @@ class XMREnsembleClassifier(
         tags.input_tags = get_tags(XRLinearClassifier() if member is None else member).input_tags
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _bounded(n_threads, call, *arguments, **keywords):
+    """Result of a call that may use so many threads."""
+    with threadpool_limits(n_threads, user_api="openmp"):
+        return call(*arguments, **keywords)

@@ -1,5 +1,6 @@
 """XMREnsembleClassifier: votes against plain loops, seeds, containers and threads."""
 
+import os
 import pickle
 from threading import Barrier
 
@@ -9,7 +10,7 @@ import scipy.sparse as sp
 from _data import random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from joblib import cpu_count
+from joblib import cpu_count, parallel_config
 from reference.votes import average
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
@@ -139,8 +140,37 @@ def test_threads_leave_the_limits_of_the_process():
     with threadpool_limits(n_threads + 1):
         before = threadpool_info()
         for _ in range(20):
-            assert XMREnsembleClassifier(n_jobs=2)._in_parallel([inside, inside]) == [{n_threads}] * 2
+            ensemble = XMREnsembleClassifier(n_jobs=2)
+            found = ensemble._in_parallel([inside, inside], hints={"require": "sharedmem"})
+            assert found == [{n_threads}] * 2
             assert threadpool_info() == before
+
+
+class LocatedClassifier(XRLinearClassifier):
+    """Remembers which processes fitted it and asked it."""
+
+    def fit(self, X, y):
+        self.fitted_in_ = os.getpid()
+        return super().fit(X, y)
+
+    def predict_topk(self, X, k=5):
+        self.asked_in_ = os.getpid()
+        return super().predict_topk(X, k)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_processes_where_joblib_is_told_so(problem, backend):
+    X, Y = problem
+    alone = XMREnsembleClassifier(tree_classifier(), n_estimators=2, random_state=0).fit(X, Y)
+    located = LocatedClassifier(indexer=HierarchicalKMeans(max_leaf_size=4), beam_width=3)
+    with parallel_config(backend=backend, n_jobs=2):
+        ensemble = XMREnsembleClassifier(located, n_estimators=2, random_state=0).fit(X, Y)
+        labels, votes = ensemble.predict_topk(X)
+    in_own_process = {member.fitted_in_ == os.getpid() for member in ensemble.estimators_}
+    assert in_own_process == {backend == "threading"}
+    assert {member.asked_in_ for member in ensemble.estimators_} == {os.getpid()}
+    np.testing.assert_array_equal(labels, alone.predict_topk(X)[0])
+    np.testing.assert_array_equal(votes, alone.predict_topk(X)[1])
 
 
 def test_containers(problem):

@@ -27,6 +27,7 @@ from sklearn_xmr import (
     LabelTextEmbedding,
     LabelTree,
     OverlappingIndexer,
+    XMREnsembleClassifier,
     XRLinearClassifier,
     _fine_tuning,
 )
@@ -287,6 +288,17 @@ def test_clone_and_grid_search(folder, task):
     ).fit(task.texts[task.train], task.winners[task.train])
     assert search.best_estimator_.embedding_weight == 0.5
     assert search.best_params_["ranker__beam_width"] in (2, 5)
+
+
+def test_ensemble_fitted_in_processes(pair, task):
+    ensemble = XMREnsembleClassifier(make(pair), n_estimators=2, random_state=0)
+    texts, winners = list(task.texts[task.train]), task.winners[task.train]
+    one_at_a_time = clone(ensemble).fit(texts, winners)
+    with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
+        side_by_side = clone(ensemble).fit(texts, winners)
+    new = list(task.texts[task.test])
+    for ours, theirs in zip(one_at_a_time.predict_topk(new), side_by_side.predict_topk(new), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_clone_of_a_pair(pair, task):
