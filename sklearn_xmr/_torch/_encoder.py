@@ -182,11 +182,9 @@ class TextEncoder:
         forward : callable, default=None
             The model, or its compiled form.
         """
-        # one text does not wait for padding, and products in float32 on a CPU are of no tiles
-        is_unpadded = len(rows) == 1 or (self.device.type == "cpu" and self.precision == "float32")
-        padded = tokens.pad(
-            rows, self.tokenizer.pad_token_id, 1 if is_unpadded else 8, limit=self.max_length
-        )
+        # one text does not wait for padding
+        multiple = 1 if len(rows) == 1 else _padding_multiple(self.device, self.precision)
+        padded = tokens.pad(rows, self.tokenizer.pad_token_id, multiple, limit=self.max_length)
         ids, mask = (tensor.to(self.device) for tensor in padded)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output = (self.model if forward is None else forward)(input_ids=ids, attention_mask=mask)
@@ -310,9 +308,20 @@ def _is_there(device):
     return (device.index or 0) < count()
 
 
+def _cpu_capabilities():
+    """What torch knows of the processor, a dict; empty for older versions, which do not tell."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
+
+
+def _padding_multiple(device, precision):
+    """What lengths are rounded up to for products in tiles; elsewhere more tokens only cost time."""
+    is_tiled = device.type != "cpu" or (precision == "bfloat16" and _cpu_capabilities().get("amx_bf16"))
+    return 8 if is_tiled else 1
+
+
 def _emulates_bfloat16(device):
     """Whether torch computes bfloat16 by way of float32 there; False where it does not tell."""
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch lack it
+    has = _cpu_capabilities()
     is_x86 = device.type == "cpu" and has.get("architecture") == "x86_64"
     return is_x86 and not (has.get("avx512_bf16") or has.get("amx_bf16"))
 
