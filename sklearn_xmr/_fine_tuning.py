@@ -209,14 +209,18 @@ class TrainedLevel:
 
         For rows that the next level looks at; others have none.
         """
-        rows = np.unique(np.concatenate([self.read, self.solved, self.curriculum.validation_rows]))
-        self.embeddings(rows)  # all processes encode, before the first goes on alone
-        return self.curriculum.processes.on_first(lambda: self._match(rows))
-
-    def _match(self, rows):
         outer = self.curriculum
+        rows = np.unique(np.concatenate([self.read, self.solved, outer.validation_rows]))
         n_nodes = outer.tree.n_nodes[self.level]
-        k = min(outer.params.n_matched, n_nodes)
+        if outer.params.n_matched >= n_nodes:  # all of them, whatever the embeddings are
+            nodes = np.full((outer.n_samples, n_nodes), -1, dtype=np.int32)
+            nodes[rows] = np.arange(n_nodes)
+            return nodes
+        self.embeddings(rows)  # all processes encode, before the first goes on alone
+        return outer.processes.on_first(lambda: self._match(rows, n_nodes))
+
+    def _match(self, rows, n_nodes):
+        outer, k = self.curriculum, self.curriculum.params.n_matched
         nodes = np.full((outer.n_samples, k), -1, dtype=np.int32)
         positives = pattern_of(outer.positives[self.level])[self.solved]
         if positives.nnz == 0:  # few rows, none with a label: nothing to find them by

@@ -43,7 +43,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         model of the level above finds (``"man"``), or both. A list has one entry per level of the
         preliminary tree.
     n_matched : int, default=20
-        Nodes of the level above that the linear model names for each row.
+        Nodes of the level above that the linear model names for each row. A level of no more nodes needs no
+        model: all are taken, and rows that are only read are not embedded for it.
     max_candidates : int, default=None
         Most nodes that a row is scored on: all its positives, and a new random sample of the others in each
         step. None scores all.

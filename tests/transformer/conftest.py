@@ -59,7 +59,7 @@ def make(encoder, **changes):
     """A classifier that is fine-tuned on levels of 4 and 12 nodes."""
     settings = {
         "preliminary_indexer": HierarchicalKMeans(branching_factor=4, max_leaf_size=3), "n_epochs": 1,
-        "learning_rate": 3e-3, "batch_size": 16, "max_length": 16, "random_state": 0,
+        "n_matched": 3, "learning_rate": 3e-3, "batch_size": 16, "max_length": 16, "random_state": 0,
     }  # fmt: skip
     return XRTransformerClassifier(encoder, **{**settings, **changes})
 

@@ -37,6 +37,7 @@ def fit(with_dropout=True, y=WhoWins.winners, **changes):
     config = {} if with_dropout else {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     settings = {
         "preliminary_indexer": HierarchicalKMeans(branching_factor=4, max_leaf_size=3),
+        "n_matched": 3,
         "learning_rate": 3e-3, "max_length": 16, "random_state": 0, "device": "cpu",
     }  # fmt: skip
     model = XRTransformerClassifier((tiny_model(**config), tiny_tokenizer()), **{**settings, **changes})

@@ -113,7 +113,8 @@ def test_epsilon_follows_the_candidates_of_a_level(pair, task, monkeypatch, chan
     np.testing.assert_allclose(found, EPSILON / np.array(n_candidates))
 
 
-def test_part_of_an_epoch_looks_at_no_other_rows(pair, task, monkeypatch):
+@pytest.mark.parametrize("n_matched", [3, 4])
+def test_part_of_an_epoch_looks_at_no_other_rows(pair, task, monkeypatch, n_matched):
     """Its linear models are solved on as many rows as its steps read, others as far as there are."""
     embed, step, solve = Processes.embed, LevelTraining._step, _fine_tuning.solved_weights
     embedded, read, n_solved = [], [], []
@@ -136,12 +137,32 @@ def test_part_of_an_epoch_looks_at_no_other_rows(pair, task, monkeypatch):
     monkeypatch.setattr(Processes, "embed", note_embedded)
     monkeypatch.setattr(LevelTraining, "_step", note_read)
     monkeypatch.setattr(_fine_tuning, "solved_weights", note_solved)
-    held_out = fit(pair, task, n_epochs=[0.3, 0.6], validation_fraction=0.2).validation_indices_
+    settings = {"n_epochs": [0.3, 0.6], "validation_fraction": 0.2, "n_matched": n_matched}
+    held_out = fit(pair, task, **settings).validation_indices_
     assert [len(rows) for rows in read] == n_solved == [32, 48]  # two and three of five batches of 80 rows
     first, second, last = embedded
     assert len(first) == 32 and not {*first} & {*read[0], *held_out}  # the first level matches no rows
-    np.testing.assert_array_equal(second, np.arange(100))  # 48 and the 32 others are solved on, 20 held out
+    if n_matched == 3:
+        np.testing.assert_array_equal(second, np.arange(100))  # 48, the 32 others, 20 held out
+    else:  # all four nodes: who is matched needs no embedding
+        assert len(second) == 48 and {*range(100)} - {*read[1], *held_out} < {*second}
     assert last is None  # for the ranker
+
+
+def test_all_nodes_are_matched_without_a_model(pair, task, monkeypatch):
+    """A row is then scored on all nodes, as on a tree of one level."""
+    scored = []
+    losses = LevelTraining._losses
+
+    def record(training, rows, *others):
+        candidates, _ = training.candidates(rows, None, None)
+        scored.append((candidates.shape[1], (candidates >= 0).all()))
+        return losses(training, rows, *others)
+
+    monkeypatch.setattr(_fine_tuning, "XRLinearClassifier", None)  # no matcher is made
+    monkeypatch.setattr(LevelTraining, "_losses", record)
+    fit(pair, task, negative_sampling="man", n_matched=4)
+    assert set(scored) == {(4, True), (12, True)}
 
 
 @pytest.mark.parametrize("scheme", ["man", "tfn+man"])
