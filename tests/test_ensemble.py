@@ -146,20 +146,17 @@ def test_threads_leave_the_limits_of_the_process():
             assert threadpool_info() == before
 
 
-class LocatedClassifier(XRLinearClassifier):
-    """Remembers which processes fitted it and asked it."""
-
-    def fit(self, X, y):
-        self.fitted_in_ = os.getpid()
-        return super().fit(X, y)
-
-    def predict_topk(self, X, k=5):
-        self.asked_in_ = os.getpid()
-        return super().predict_topk(X, k)
-
-
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_processes_where_joblib_is_told_so(problem, backend):
+    class LocatedClassifier(XRLinearClassifier):  # here it is sent by value: processes cannot import tests
+        def fit(self, X, y):
+            self.fitted_in_ = os.getpid()
+            return super().fit(X, y)
+
+        def predict_topk(self, X, k=5):
+            self.asked_in_ = os.getpid()
+            return super().predict_topk(X, k)
+
     X, Y = problem
     alone = XMREnsembleClassifier(tree_classifier(), n_estimators=2, random_state=0).fit(X, Y)
     located = LocatedClassifier(indexer=HierarchicalKMeans(max_leaf_size=4), beam_width=3)

@@ -317,9 +317,8 @@ def test_ensemble_fitted_in_processes(pair, task):
     one_at_a_time = clone(ensemble).fit(texts, winners)
     with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
         side_by_side = clone(ensemble).fit(texts, winners)
-    new = list(task.texts[task.test])
-    for ours, theirs in zip(one_at_a_time.predict_topk(new), side_by_side.predict_topk(new), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    votes = [ensemble.decision_function(list(task.texts)) for ensemble in (one_at_a_time, side_by_side)]
+    np.testing.assert_allclose(*votes, atol=1e-3)  # up to rounding, which may differ with threads
 
 
 def test_clone_of_a_pair(pair, task):
