@@ -24,11 +24,12 @@ def run(folder, say=print):
     """Lines of the table of a data folder; `say` gets each as soon as it is there."""
     import scipy.sparse as sp
 
-    from benchmarks.texts import add_name_rows, fit_vectorizer, read_label_names, read_texts
+    from benchmarks.data import add_name_rows, fit_vectorizer, load_texts, read_label_names
 
     Y, Y_test = (sp.csr_array(sp.load_npz(folder / f"Y_{part}.npz")) for part in ("train", "test"))
-    vectorizer, X = fit_vectorizer(read_texts(folder, "train"))
-    X_test, X_names = map(vectorizer.transform, (read_texts(folder, "test"), read_label_names(folder)))
+    texts, texts_test = load_texts(folder)
+    vectorizer, X = fit_vectorizer(texts)
+    X_test, X_names = map(vectorizer.transform, (texts_test, read_label_names(folder)))
     made, lines = recipes(Y.shape[1]), []
     for name in RECIPES:
         for names, rows in (("no", (X, Y)), ("yes", add_name_rows(X, Y, X_names))):

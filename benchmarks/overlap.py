@@ -40,20 +40,6 @@ def variants():
     }
 
 
-def load(folder, holdout):
-    """X_train, X_test, Y_train, Y_test; with `holdout`, a fifth of the training rows are the test rows."""
-    import numpy as np
-    import scipy.sparse as sp
-
-    parts = ("X_train", "X_test", "Y_train", "Y_test")
-    if not holdout:
-        return [sp.csr_array(sp.load_npz(folder / f"{part}.npz")) for part in parts]
-    X, Y = (sp.csr_array(sp.load_npz(folder / f"{part}_train.npz")) for part in "XY")
-    order = np.random.default_rng(0).permutation(X.shape[0])
-    test, train = np.sort(order[: X.shape[0] // 5]), np.sort(order[X.shape[0] // 5 :])
-    return X[train], X[test], Y[train], Y[test]
-
-
 def measure(X, X_test, Y, Y_test, *, repeat=3, names=None):
     """A dict of figures for each variant."""
     from sklearn_xmr import XRLinearClassifier, metrics
@@ -112,6 +98,8 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     set_threads(arguments.threads)
     print(machine_line(describe_machine()), flush=True)
+    from benchmarks.data import load
+
     for folder in arguments.data:
         results = measure(*load(folder, arguments.holdout), repeat=arguments.repeat)
         print(f"\n{folder.name}\n\n{rst_table(HEADER, to_lines(results))}", flush=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.measure import Timed, disk_mb, set_threads
-from benchmarks.overlap import load
 from benchmarks.tables import markdown_table, rst_table
 from benchmarks.versus.libraries import WorkerError, interpreter_of, run_worker, why_unavailable
 
@@ -170,6 +169,8 @@ def to_line(name, result):
 
 def run(folder, *, holdout=False, only=None, pythons=None, threads=1, say=print):
     """Lines of the table of a data folder; `say` gets each as soon as it is there."""
+    from benchmarks.data import load
+
     X, X_test, Y, Y_test = load(folder, holdout)
     lines = []
 

@@ -16,16 +16,15 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from benchmarks.data import add_name_rows, fit_vectorizer, load, load_texts, read_label_names
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.measure import latencies
 from benchmarks.tables import markdown_table
-from benchmarks.texts import add_name_rows, fit_vectorizer, read_label_names, read_texts
 from sklearn_xmr import (
     HierarchicalKMeans,
     XMREnsembleClassifier,
@@ -43,6 +42,7 @@ from sklearn_xmr.utils._votes import count_votes
 
 #: Labels that a ranker gives to an average: those of `XMREnsembleClassifier`.
 N_CANDIDATES = 20
+MATRICES = ("X_train", "X_test", "Y_train", "Y_test")
 HEADER = ["Features", "Ranker", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
 
 
@@ -305,14 +305,19 @@ def main():
         "preliminary tree, which is flat where a leaf holds all labels",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=1, help="so many runs of each of these")
+    parser.add_argument(
+        "--holdout", action="store_true",
+        help="measure on a fifth of the training rows instead of the test rows",
+    )  # fmt: skip
     arguments = parser.parse_args()
+    if arguments.holdout and arguments.label_names:
+        parser.error("--label-names does not go with --holdout: X_train is not the tf-idf of fewer texts")
 
     import torch
 
     torch.set_num_threads(arguments.threads)
-    data = {f"texts_{part}": read_texts(arguments.data, part) for part in ("train", "test")}
-    for name in ("X_train", "X_test", "Y_train", "Y_test"):
-        data[name] = sp.csr_array(sp.load_npz(arguments.data / f"{name}.npz"))
+    data = dict(zip(MATRICES, load(arguments.data, arguments.holdout), strict=True))
+    data["texts_train"], data["texts_test"] = load_texts(arguments.data, arguments.holdout)
     data["n_texts"] = len(data["texts_train"])
     if arguments.label_names:
         add_label_names(data, read_label_names(arguments.data))

@@ -404,14 +404,29 @@ def test_overlap_table():
 
 
 def test_holdout_rows_come_from_the_training_rows(data_folder):
-    overlap = import_module("benchmarks.overlap")
+    data = import_module("benchmarks.data")
     X, Y = (sp.csr_array(sp.load_npz(data_folder / f"{part}_train.npz")) for part in "XY")
-    X_train, X_test, Y_train, Y_test = overlap.load(data_folder, holdout=True)
+    X_train, X_test, Y_train, Y_test = data.load(data_folder, holdout=True)
     assert X_test.shape[0] == X.shape[0] // 5
     assert X_train.shape[0] + X_test.shape[0] == X.shape[0]
     assert X_train.sum() + X_test.sum() == pytest.approx(X.sum(), rel=1e-4)
     assert Y_train.nnz + Y_test.nnz == Y.nnz
-    assert overlap.load(data_folder, holdout=False)[0].shape == X.shape
+    assert data.load(data_folder)[0].shape == X.shape
+
+
+def test_texts_are_of_the_rows_of_the_matrices(tmp_path):
+    data = import_module("benchmarks.data")
+    for part, n_rows in (("train", 20), ("test", 3)):
+        with gzip.open(tmp_path / f"{part}.txt.gz", "wt", encoding="utf-8") as file:
+            file.writelines(f"{part} {row}\n" for row in range(n_rows))
+        for name in "XY":
+            sp.save_npz(tmp_path / f"{name}_{part}.npz", sp.csr_array(np.arange(1.0, n_rows + 1)[:, None]))
+    X_train, X_test, *_ = data.load(tmp_path, holdout=True)
+    texts = [f"train {row}" for row in range(20)]
+    train, test = ([texts[int(row) - 1] for row in X.toarray()[:, 0]] for X in (X_train, X_test))
+    assert data.load_texts(tmp_path, holdout=True) == [train, test]
+    assert len(test) == 4 and sorted(train + test) == sorted(texts)
+    assert data.load_texts(tmp_path) == (texts, ["test 0", "test 1", "test 2"])
 
 
 def test_variation_of_information():
@@ -489,10 +504,10 @@ def test_recipes_leave_out_what_is_not_installed(data_folder, monkeypatch):
 
 
 def test_name_rows_carry_their_label():
-    texts = import_module("benchmarks.texts")
+    data = import_module("benchmarks.data")
     X, Y = sp.csr_array([[1.0, 0.0], [0.5, 0.5]]), sp.csr_array([[0, 1, 0], [1, 1, 0]])
     X_names = sp.csr_array([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
-    X_all, Y_all = texts.add_name_rows(X, Y, X_names)
+    X_all, Y_all = data.add_name_rows(X, Y, X_names)
     np.testing.assert_array_equal(X_all.toarray(), np.vstack([X.toarray(), X_names.toarray()]))
     np.testing.assert_array_equal(Y_all.toarray(), np.vstack([Y.toarray(), np.eye(3)]))
 

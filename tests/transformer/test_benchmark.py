@@ -83,9 +83,26 @@ def test_average_of_encoders(folder, task, tmp_path, monkeypatch, capsys):
     assert levels == 2 * [["12"]] + 2 * [["4", "12"]]
 
 
+def test_holdout_needs_no_test_rows(folder, task, tmp_path, monkeypatch, capsys):
+    write_task(task, tmp_path)
+    for path in tmp_path.glob("*test*"):
+        path.unlink()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    arguments = [str(tmp_path), "--encoder", str(folder), "--max-length", "16", "--precision", "float32",
+                 "--weights", "0.5", "--runs", "linear", "frozen", "--holdout"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
+    main = import_module("benchmarks.transformer").main
+    main()
+    assert "| tf-idf + 0.5 frozen | default |" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["transformer", *arguments, "--label-names"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--label-names does not go with --holdout" in capsys.readouterr().err
+
+
 def test_label_names_become_training_texts(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
-    fit_vectorizer = import_module("benchmarks.texts").fit_vectorizer
+    fit_vectorizer = import_module("benchmarks.data").fit_vectorizer
     add_label_names = import_module("benchmarks.transformer").add_label_names
     texts = ["red house", "blue house", "red boat"]
     vectorizer, X = fit_vectorizer(texts)
