@@ -47,7 +47,7 @@ ALLOWED: dict[str, set] = {
 #: What others import inside functions only: they need torch, or are seldom needed
 LAZY = {"inspection", "decision", "_fine_tuning", "_torch"}
 #: Packages that cost much to import, or are optional: only inside functions.
-HEAVY = {"torch", "transformers", "matplotlib"}
+HEAVY = {"torch", "transformers", "safetensors", "huggingface_hub", "matplotlib"}
 HEAVY_LAYER = "_torch"
 PRIVATE_NAMES_LIVE_IN = "sklearn_xmr.utils._sklearn_private"
 PRIVATE_METHODS = {name for name in dir(BaseEstimator) if re.match("_[a-z]", name)} - {

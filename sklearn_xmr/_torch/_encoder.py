@@ -1,7 +1,6 @@
 """TextEncoder: a Hugging Face model and tokenizer, pooled to one vector per text."""
 
 import copy
-import json
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -13,14 +12,13 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging
 
+from sklearn_xmr._torch._pooling import written_pooling
 from sklearn_xmr._torch._random_numbers import own_random_numbers
 from sklearn_xmr._torch._tokens import tokenize
 
 #: Tokens, padding included, of a batch that is encoded without gradients. A processor's caches hold its
 #: activations; GPUs want more work at a time.
 TOKENS_PER_BATCH, TOKENS_PER_GPU_BATCH = 2048, 16384
-#: `pooling` by the names that sentence-transformers has for it; those of tokens are its older flags.
-POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls", "lasttoken": "last"}
 
 
 class TextEncoder:
@@ -65,7 +63,7 @@ class TextEncoder:
         ----------
         encoder : str, path or tuple of (model, tokenizer)
         pooling : {"auto", "mean", "cls", "last", "pooler"}
-            ``"auto"`` takes what a sentence-transformers folder says, else the mean.
+            ``"auto"`` takes what sentence-transformers wrote down beside the model, else the mean.
         max_length : int
         precision : {"float32", "bfloat16"}
         device : str or None
@@ -111,7 +109,7 @@ class TextEncoder:
             model = _read_model(AutoModelForTextEncoding if is_known else AutoModel, encoder)
             tokenizer = AutoTokenizer.from_pretrained(encoder)
         if pooling == "auto":
-            pooling = "mean" if isinstance(encoder, tuple) else _pooling_of_folder(Path(encoder))
+            pooling = "mean" if isinstance(encoder, tuple) else written_pooling(encoder)
         if pooling == "pooler" and getattr(model, "pooler", None) is None:
             raise ValueError(
                 f"pooling='pooler' needs a model with a pooler, {type(model).__name__} has none."
@@ -324,20 +322,3 @@ def _emulates_bfloat16(device):
     has = _cpu_capabilities()
     is_x86 = device.type == "cpu" and has.get("architecture") == "x86_64"
     return is_x86 and not (has.get("avx512_bf16") or has.get("amx_bf16"))
-
-
-def _pooling_of_folder(folder):
-    """What sentence-transformers wrote down; the mean where it did not."""
-    try:
-        settings = json.loads((folder / "1_Pooling" / "config.json").read_text())
-    except OSError:
-        return "mean"
-    flags = [name for name in settings if name.startswith("pooling_mode_") and settings[name]]
-    modes = settings.get("pooling_mode") or [name.removeprefix("pooling_mode_") for name in flags] or "mean"
-    modes = [modes] if isinstance(modes, str) else modes
-    if len(modes) > 1 or modes[0] not in POOLINGS:
-        raise ValueError(
-            f"pooling='auto' takes 'mean', 'cls' or 'lasttoken', got {modes} from {folder}; pass "
-            "pooling='mean', 'cls', 'last' or 'pooler'."
-        )
-    return POOLINGS[modes[0]]
