@@ -412,5 +412,5 @@ def _require_torch():
     except ImportError as error:
         raise ImportError(
             "XRTransformerClassifier needs torch and transformers, which are not installed: "
-            'pip install "sklearn-xmr[transformer]"'
+            "python -m pip install torch transformers"
         ) from error

@@ -40,7 +40,8 @@ class XRLinearClassifier(BaseXMRClassifier):
         defaults. One that has ``refine``, such as `OverlappingIndexer`, learns from the matcher as well.
     ranker : estimator, default=None
         A linear classifier of scikit-learn (``coef_``, ``intercept_``) to fit every node with, in place of
-        the built-in solver. Much slower; ``loss``, ``C``, the class weights, ``bias``, ``tol`` and
+        the built-in solver; its ``fit`` takes ``sample_weight`` where positives are weighed. Much slower;
+        ``loss``, ``C``, the class weights, ``bias``, ``tol`` and
         ``max_iter`` are then not used.
     loss : {"squared_hinge", "hinge", "log_loss"}, default="squared_hinge"
         Loss of a node's binary problem.
@@ -87,8 +88,8 @@ class XRLinearClassifier(BaseXMRClassifier):
             list of these, default="auto"
         Turns a node's margin s into its factor of the path score: sigmoid 1 / (1 + exp(-a s)), hinge
         exp(-max(0, 1 - s)**q), or s itself, ignoring the path above (scores then leave through a sigmoid).
-        ``"auto"`` is ``"sigmoid"`` for log loss and ``"l3_hinge"`` otherwise. A list has one entry per
-        level.
+        ``"auto"`` is ``"sigmoid"`` for log loss and ``"l3_hinge"`` otherwise, also with a `ranker`. A list
+        has one entry per level.
     score_slope : float, default=1.0
         The slope a of the sigmoids of `score_transform`; other transforms have none. Margins of the hinge
         losses rank better with 3 to 5 than with 1.
@@ -116,7 +117,8 @@ class XRLinearClassifier(BaseXMRClassifier):
     classes_ : ndarray of shape (n_labels,)
         Class of each label for one-dimensional y; ``arange(n_labels)`` for an indicator.
     tree_ : LabelTree
-        The label tree. Pass it as ``indexer`` to reuse it.
+        The label tree. Pass it as ``indexer`` to reuse it; for one that `OverlappingIndexer` made see
+        :ref:`overlap`.
     chunked_weights_ : list of ChunkedWeights
         Weights of each tree level in the layout that prediction reads.
     coefs_ : sequence of csc_array of shape (n_features, n_nodes)

@@ -13,7 +13,7 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
 
     ``fit`` clusters the labels into a tree and trains a text encoder to tell the nodes of one level after
     the other, coarse to fine. Then it trains an `XRLinearClassifier` on tf-idf features and the encoder's
-    embeddings side by side, which alone answers. Needs ``pip install "sklearn-xmr[transformer]"``.
+    embeddings side by side, which alone answers. Needs torch and transformers.
 
     Read more in the :ref:`User Guide <xr_transformer>`.
 
@@ -89,8 +89,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         Tokens of a text that the encoder reads.
     pooling : {"auto", "mean", "cls", "last", "pooler"}, default="auto"
         How token vectors become one: their mean, that of the first or last token, or the model's pooler.
-        ``"auto"`` is what a sentence-transformers folder says, else the mean; a folder that asks for
-        another mode, such as the maximum, is refused.
+        ``"auto"`` is what sentence-transformers wrote down beside the model, in the folder or on the hub,
+        else the mean; where that is another mode, such as the maximum, it is refused.
     embedding_weight : float, default=1.0
         Length of the embedding beside features of unit length, read by ``fit``.
     validation_fraction : float, default=None
@@ -107,9 +107,9 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
         it; a completed fit removes it. A UserWarning says where only files of fits with other parameters
         or data are there.
     precision : {"float32", "bfloat16"}, default="float32"
-        What the encoder computes in. ``"bfloat16"`` is about twice as fast on processors with AVX-512 BF16
-        or AMX, and faster on GPUs. On other x86 processors it takes longer, three times as long on one
-        with AVX-512, and a UserWarning says so. Training keeps weights, scorers and losses in float32; the
+        What the encoder computes in. ``"bfloat16"`` takes half of the time or less on processors with
+        AVX-512 BF16 or AMX. On other x86 processors it takes longer, three times as long on one with
+        AVX-512, and a UserWarning says so. Training keeps weights, scorers and losses in float32; the
         fitted encoder has its weights in the precision.
     device : str, default=None
         Where torch computes; None takes a GPU if there is one. Where several processes share the fit

@@ -52,8 +52,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
     n_candidates : int, default=50
         Best labels of each row that the other rules choose from. None further down is ever predicted.
     min_positives : int, default=10
-        For ``"label_thresholds"``: a label that fewer held-out rows have shares a threshold with the
-        labels of about its frequency.
+        For ``"label_thresholds"``: a label that fewer held-out rows have, or that is a candidate of
+        none of these, shares a threshold with such labels of about its frequency.
     cv : int, cross-validation generator, iterable or "prefit", default=5
         How rows are held out to tune thresholds; the estimator is fitted once for each fold, and then on
         all rows. ``"prefit"``, or an estimator in `sklearn.frozen.FrozenEstimator`: it is fitted

@@ -3,15 +3,13 @@
 from importlib import import_module
 
 
-def import_optional(module, extra):
+def import_optional(module):
     """Import a module of an optional package.
 
     Parameters
     ----------
     module : str
         Dotted name.
-    extra : str
-        Extra of this package that installs it.
 
     Returns
     -------
@@ -26,4 +24,4 @@ def import_optional(module, extra):
         return import_module(module)
     except ImportError as error:
         package = module.split(".")[0]
-        raise ImportError(f'{package} is needed for this: pip install "sklearn-xmr[{extra}]".') from error
+        raise ImportError(f"{package} is needed for this: python -m pip install {package}") from error

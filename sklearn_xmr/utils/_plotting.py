@@ -19,7 +19,7 @@ def check_axes(ax):
     ImportError
         If matplotlib is missing; says how to install it.
     """
-    pyplot = import_optional("matplotlib.pyplot", extra="plot")
+    pyplot = import_optional("matplotlib.pyplot")
     return pyplot.subplots(layout="constrained")[1] if ax is None else ax
 
 

@@ -141,7 +141,7 @@ class PrecisionAtKDisplay:
         (self.line_,) = ax.plot(self.k, self.precision, **{"marker": "o", "label": name, **kwargs})
         ax.set(xlabel="k", ylabel="Precision at k", ylim=(0, 1.02))
         locator = ax.xaxis.get_major_locator()
-        if isinstance(locator, import_optional("matplotlib.ticker", extra="plot").MaxNLocator):
+        if isinstance(locator, import_optional("matplotlib.ticker").MaxNLocator):
             locator.set_params(integer=True)  # others, such as of a log scale, know no such parameter
         ax.grid(alpha=0.3)
         add_legend(ax)
