@@ -295,7 +295,7 @@ class XRLinearClassifier(BaseXMRClassifier):
             return weights, 1, 0
         return fit_linear_rankers(
             X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
-            positive_weight=self.positive_weight, negative_weight=self.negative_weight, bias=self.bias,
-            tol=self.tol, max_iter=min(self.max_iter, MAX_INT32), weight_threshold=threshold,
-            weight_dtype=self.weight_dtype, seed=seed,
+            positive_weight=self.positive_weight, negative_weight=self.negative_weight,
+            bias=float(self.bias), tol=self.tol, max_iter=min(self.max_iter, MAX_INT32),
+            weight_threshold=threshold, weight_dtype=self.weight_dtype, seed=seed,
         )  # fmt: skip

@@ -121,11 +121,14 @@ def make_xmc_classification(
     LabelTree(n_labels=100, n_nodes=(1, 8, 64, 100))
     """
     rng = check_random_state(random_state)
+    n_samples, n_features, n_labels, features_per_node, branching_factor = map(  # NumPy's integers overflow
+        int, (n_samples, n_features, n_labels, features_per_node, branching_factor)
+    )
     widths = _level_widths(n_labels, branching_factor, depth)
     # Position p of a label orders the leaves of the hierarchy: the group of p on a level of w groups is
     # p * w // n_labels, so groups are ranges of positions.
     position = rng.permutation(n_labels)
-    weights = np.arange(1, n_labels + 1, dtype=np.float64) ** -tail_exponent
+    weights = np.arange(1, n_labels + 1, dtype=np.float64) ** -float(tail_exponent)
     cdf = np.cumsum(rng.permutation(weights))
 
     rows, labels = _draw_labels(rng, n_samples, labels_per_sample, cdf, widths[-1], sibling_rate)

@@ -23,6 +23,7 @@ from sklearn_xmr.utils._sklearn_private import (
     validate_estimator_params,
 )
 from sklearn_xmr.utils._targets import encode_targets
+from sklearn_xmr.utils._validation import check_compressed
 
 
 class HeldOut(NamedTuple):
@@ -78,6 +79,8 @@ class BaseDecisionClassifier(
         validate_estimator_params(self)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        check_compressed(X, "X")
+        check_compressed(y, "y")
         X, y = indexable(X, y)
         Y, classes, form = encode_targets(y, y.shape[0] if hasattr(y, "shape") else len(y))
         one_class_per_row = form.kind != "multilabel"
@@ -151,7 +154,10 @@ class BaseDecisionClassifier(
         return router
 
     def _is_prefit(self):
-        return self.cv == "prefit" or isinstance(self.estimator, FrozenEstimator)
+        is_told = (
+            isinstance(self.cv, str) and self.cv == "prefit"
+        )  # an array of splits compares to an array
+        return is_told or isinstance(self.estimator, FrozenEstimator)
 
     def _route(self, sample_weight, params):
         """Arguments of the estimator's ``fit`` and of the splitter's ``split``."""
@@ -203,8 +209,10 @@ def _fit_on(estimator, X, y, params, rows=None):
 
 def _take(value, rows, n_samples):
     """Those rows of an argument that has an entry per row; anything else as it is."""
-    per_row = np.ndim(value) > 0 and np.shape(value)[0] == n_samples
-    return take_rows(value, rows) if per_row else value
+    if np.ndim(value) == 0 or np.shape(value)[0] != n_samples:
+        return value
+    check_compressed(value, "an argument of fit")
+    return take_rows(value.tocsr() if sp.issparse(value) else value, rows)  # not every format has rows
 
 
 def _columns(fitted, classes, form):

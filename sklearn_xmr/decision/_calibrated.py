@@ -153,7 +153,9 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         check_is_fitted(self)
         k = check_positive_int(k, "k")
         if self._target_form.kind == "multilabel":
-            return self._rank(X, k)
+            # as many as the map was learnt from: scores of an ensemble depend on how many are asked for
+            labels, probabilities = self._rank(X, max(k, self._n_candidates()))
+            return labels[:, :k], probabilities[:, :k]
         labels, probabilities = self._rank_classes(X)
         missing = max(0, k - labels.shape[1])
         labels = np.pad(labels, [(0, 0), (0, missing)], constant_values=-1)

@@ -223,7 +223,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
                 rows = rows.copy()
                 rows.sum_duplicates()
         factors = row_factors(rows, self.spherical)
-        depth = binary_depth(rows.shape[0], self.max_leaf_size)
+        depth = binary_depth(rows.shape[0], int(self.max_leaf_size))
         leaves, n_iter = self._assign(rows, factors, depth)
         tree = wide_tree(leaves, depth, self.branching_factor)
         return tree, leaves, n_iter, rows, factors

@@ -180,7 +180,9 @@ def describe_tree(
             raise ValueError(
                 f"label_counts must hold {tree.n_labels} counts, got shape {label_counts.shape}."
             )
-        label_counts = check_array(label_counts.ravel(), ensure_2d=False, input_name="label_counts")
+        label_counts = check_array(
+            label_counts.ravel(), ensure_2d=False, dtype=np.float64, input_name="label_counts"
+        )
 
     nodes = []
 

@@ -139,7 +139,7 @@ class GraphSpectralEmbedding(BaseLabelEmbedding):
                 f"{self.n_dims} for a matrix of shape {tuple(shape)}; n_dims=None takes as many as there "
                 f"can be, up to {DEFAULT_N_DIMS}."
             )
-        return self.n_dims
+        return int(self.n_dims)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -165,7 +165,7 @@ class PIFA(OneToOneFeatureMixin, BaseLabelEmbedding):
             return _product(label_weights, features), {}
         starts = range(0, label_weights.shape[0], LABELS_PER_BLOCK)
         blocks = (_product(label_weights[start : start + LABELS_PER_BLOCK], features) for start in starts)
-        n_kept = min(self.max_features, features.shape[1])
+        n_kept = min(int(self.max_features), features.shape[1])
         return _vstack([_keep_largest(block, n_kept) for block in blocks]), {}
 
     def _label_weights(self, X, y, sample_weight):

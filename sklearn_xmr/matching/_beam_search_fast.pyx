@@ -6,7 +6,7 @@ its result depends on nothing but the row.
 """
 
 from cython.parallel cimport parallel, prange
-from libc.math cimport INFINITY, expf
+from libc.math cimport INFINITY, expf, nextafterf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -347,11 +347,15 @@ cdef void write_answers(
     const uint64_t* keys, int64_t n_found, int kind, float parameter, int32_t* labels, float* scores,
     int64_t k,
 ) noexcept nogil:
-    """Ranked keys to labels and scores."""
+    """Ranked keys to labels and scores; what differs in its logarithm differs in its score."""
     cdef int64_t i
     for i in range(n_found):
         labels[i] = <int32_t> key_identifier(keys[i])
         scores[i] = answer_score(key_score(keys[i]), kind, parameter)
+        if i and scores[i] >= scores[i - 1]:
+            scores[i] = scores[i - 1]
+            if key_score(keys[i]) < key_score(keys[i - 1]):
+                scores[i] = nextafterf(scores[i], 0)
     for i in range(n_found, k):
         labels[i] = -1
         scores[i] = -INFINITY

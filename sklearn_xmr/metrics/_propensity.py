@@ -68,8 +68,9 @@ def jain_propensity(y_train, *, a=0.55, b=1.5):
         raise ValueError(f"y_train must have at least 3 rows, got {n_samples}.")
     counts = np.bincount(y_train.indices, minlength=n_labels)
     with np.errstate(over="ignore", invalid="ignore"):
-        c = (np.log(n_samples) - 1) * np.float64(b + 1) ** a
-        propensities = 1 / (1 + c * (counts + b) ** -a)
+        exponent, shift = float(a), np.float64(b)  # integers have no negative powers
+        c = (np.log(n_samples) - 1) * (shift + 1) ** exponent
+        propensities = 1 / (1 + c * (counts + shift) ** -exponent)
     if not np.all(propensities > 0):
         raise ValueError(f"a={a!r} and b={b!r} are out of the range in which propensities are above 0.")
     return propensities

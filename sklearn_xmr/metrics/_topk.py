@@ -14,6 +14,7 @@ from sklearn_xmr.utils._validation import (
     check_positive_int,
 )
 
+MAX_EXACT = 2**53  # of integers in float64
 _BLOCK_ENTRIES = 1 << 22  # dense scores ranked at a time: bounds the temporaries, not the result
 
 
@@ -77,7 +78,11 @@ def _check_scores(scores, name):
     dtype = np.result_type(scores.dtype, np.float32)
     if sp.issparse(scores):
         check_compressed(scores, name)
-        scores = sp.csr_array(scores, dtype=dtype)
+        scores = sp.csr_array(scores)
+    if scores.dtype.kind in "iu":
+        _check_exact(scores.data if sp.issparse(scores) else scores, name)
+    if sp.issparse(scores):
+        scores = scores.astype(dtype, copy=False)
         if not scores.has_canonical_format:
             scores = scores.copy()  # sum_duplicates works in place
             scores.sum_duplicates()
@@ -87,6 +92,14 @@ def _check_scores(scores, name):
     if np.isnan(values).any():
         raise ValueError(f"{name} must not contain NaN.")
     return scores
+
+
+def _check_exact(values, name):
+    """Refuse integers that float64 would round, and so make equal."""
+    if values.size and max(int(values.max()), -int(values.min())) > MAX_EXACT:
+        raise ValueError(
+            f"{name} must be at most 2 ** 53 where they are integers, got more: float64 rounds them."
+        )
 
 
 def _fill_from_dense(scores, labels, best):

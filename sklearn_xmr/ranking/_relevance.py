@@ -64,8 +64,16 @@ def lift_relevance(tree, relevance):
     lifted : list of csr_array of shape (n_samples, n_nodes[t])
         For t = 0, ..., n_levels. A node has the sum over a row's labels below it, a label counting once
         for each of its leaves there.
+
+    Raises
+    ------
+    ValueError
+        If a sum does not fit into float32.
     """
-    return tree.lift_sums(relevance[:, tree.slot_labels], tree.n_levels)
+    lifted = tree.lift_sums(relevance[:, tree.slot_labels], tree.n_levels)
+    if not np.all(np.isfinite(lifted[0].data)):  # those of all levels add up to that of the root
+        raise ValueError("relevance must add up to less than 3.4e38 in each row, got a row with more.")
+    return lifted
 
 
 def weigh_positives(tree, positives, relevance, norm):

@@ -104,35 +104,55 @@ def as_csr_array(X):
 
 
 def check_compressed(X, name):
-    """Refuse a CSR or CSC matrix that points outside of itself: kernels trust it, and so does SciPy.
+    """Refuse a sparse matrix that points outside of itself: kernels trust it, and so does SciPy.
 
     Comes before any conversion, which would read what it points at.
 
     Parameters
     ----------
     X : object
-        What is no such matrix is left to other checks.
+        What is not sparse is left to other checks.
     name : str
         Of the argument, for the message.
 
     Raises
     ------
     ValueError
-        If pointers do not rise from 0 to at most the number of entries, or an index is out of range.
+        If there is not one pointer for each row (column, block of rows) and one more, they do not rise from
+        0 to at most the number of entries, or an index is out of range.
     """
-    if not sp.issparse(X) or X.format not in ("csr", "csc"):
+    if not sp.issparse(X):
         return
-    indptr, n_entries = X.indptr, min(X.indices.size, X.data.size)
+    if X.format == "coo":
+        for axis, (indices, length) in enumerate(zip(X.coords, X.shape, strict=True)):
+            kind = "column" if axis == X.ndim - 1 else "row"
+            _check_indices(indices, length, kind, name)
+        return
+    if X.format == "lil":
+        X = X.tocsr()  # which copies what the lists say, without a look
+    if X.format not in ("csr", "csc", "bsr"):
+        return
+    height, width = X.blocksize if X.format == "bsr" else (1, 1)
+    n_runs, length, kind = (X.shape[0] if X.ndim == 2 else 1) // height, X.shape[-1] // width, "column"
+    if X.format == "csc":
+        n_runs, length, kind = length, n_runs, "row"
+    indptr, n_entries = X.indptr, min(X.indices.size, X.data.shape[0])
+    if indptr.size != n_runs + 1:
+        raise ValueError(f"{name} must have {n_runs + 1} pointers (indptr), got {indptr.size}.")
     if indptr[0] != 0 or indptr[-1] > n_entries or np.any(indptr[1:] < indptr[:-1]):
         raise ValueError(
             f"{name} must have pointers (indptr) that start at 0, never fall and end at the number of "
             f"entries, {n_entries}, got {reprlib.repr(indptr.tolist())}."
         )
-    kind, length = ("column", X.shape[-1]) if X.format == "csr" else ("row", X.shape[0])
+    _check_indices(X.indices, length, kind, name)
+
+
+def _check_indices(indices, length, kind, name):
     # one pass: as unsigned numbers, negative indices are the largest
-    unsigned = X.indices.view(f"u{X.indices.itemsize}")
+    native = indices.astype(indices.dtype.newbyteorder("="), copy=False)
+    unsigned = native.view(f"u{native.itemsize}")
     if unsigned.size and unsigned.max() >= length:
-        wrong = X.indices[np.argmax(unsigned >= length)]
+        wrong = indices[np.argmax(unsigned >= length)]
         raise ValueError(f"{name} must have {kind} indices in [0, {length}), got {wrong}.")
 
 
@@ -169,6 +189,7 @@ def is_clean_csr(X, n_columns):
         and X.ndim == 2
         and X.shape[1] == n_columns
         and X.shape[0] > 0
+        and X.indptr.size == X.shape[0] + 1
         and X.indptr.flags.c_contiguous
         and X.data.flags.c_contiguous
         and X.indices.flags.c_contiguous

@@ -145,3 +145,12 @@ def test_is_learnable_and_noise_makes_it_harder():
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_xmc_classification(**arguments)
+
+
+@pytest.mark.parametrize("number", [np.uint8, np.uint64, np.int16])
+def test_parameters_of_numpy(number):
+    sizes = {"n_samples": 100, "n_features": 50, "n_labels": 20, "features_per_node": 5,
+             "branching_factor": 4, "tail_exponent": 1}  # fmt: skip
+    X, Y = make_xmc_classification(**sizes, random_state=0)
+    X_same, Y_same = make_xmc_classification(**{k: number(v) for k, v in sizes.items()}, random_state=0)
+    assert (X != X_same).nnz == 0 and (Y != Y_same).nnz == 0

@@ -23,7 +23,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.svm import LinearSVC
 
-from sklearn_xmr import CalibratedXMRClassifier, HierarchicalKMeans, LabelTree, XRLinearClassifier
+from sklearn_xmr import (
+    CalibratedXMRClassifier,
+    HierarchicalKMeans,
+    LabelSetClassifier,
+    LabelTree,
+    XMREnsembleClassifier,
+    XRLinearClassifier,
+)
 from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.decision._calibrators import PlattScaling, fit_calibrator, score_to_logit
 from sklearn_xmr.decision._level_margins import level_candidates, rank_by_levels
@@ -428,3 +435,35 @@ def test_shares_of_more_classes_than_candidates():
     X, y = load_iris(return_X_y=True)
     model = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=2, n_candidates=1).fit(X, y)
     assert np.all(model.predict_topk(X, 3)[1].sum(axis=1) <= 1 + 1e-6)
+
+
+def test_an_ensemble_has_the_same_probabilities_for_every_k():
+    """Votes depend on how many labels the members are asked for."""
+    X, Y = make_xmc_classification(400, 300, 100, random_state=0)
+    base = XRLinearClassifier(indexer=HierarchicalKMeans(branching_factor=4, max_leaf_size=10))
+    model = CalibratedXMRClassifier(XMREnsembleClassifier(base, random_state=0), n_candidates=60, cv=2)
+    model.fit(X[:200], Y[:200])
+    labels, probabilities = model.predict_topk(X[200:], 60)
+    few_labels, few_probabilities = model.predict_topk(X[200:], 5)
+    np.testing.assert_array_equal(few_labels, labels[:, :5])
+    np.testing.assert_array_equal(few_probabilities, probabilities[:, :5])
+
+
+@pytest.mark.parametrize("container", [sp.bsr_array, sp.dia_array, sp.lil_array])
+def test_relevance_in_formats_without_rows(container):
+    X, Y = make_xmc_classification(90, 40, 10, random_state=0)
+    relevance = 3 * Y
+    model = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=3)
+    expected = model.fit(X, Y, relevance=relevance).predict_topk(X)[1]
+    np.testing.assert_array_equal(
+        model.fit(X, Y, relevance=container(relevance)).predict_topk(X)[1], expected
+    )
+
+
+@pytest.mark.parametrize("make", [CalibratedXMRClassifier, LabelSetClassifier])
+def test_splits_in_an_array(make):
+    X, Y = make_xmc_classification(90, 40, 10, random_state=0)
+    splits = np.arange(90).reshape(1, 2, 45)
+    model = make(XRLinearClassifier(random_state=0), cv=splits).fit(X, Y)
+    same = make(XRLinearClassifier(random_state=0), cv=list(splits)).fit(X, Y)
+    assert (model.predict(X) != same.predict(X)).nnz == 0

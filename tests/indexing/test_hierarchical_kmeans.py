@@ -378,3 +378,12 @@ def test_vectors_too_short_for_float32_count_as_zero(spherical, container):
     indexer = HierarchicalKMeans(max_leaf_size=8, spherical=spherical, random_state=0).fit(container(Z))
     centers = indexer.leaf_centers_
     assert np.all(np.isfinite(centers.data if sp.issparse(centers) else centers))
+
+
+@pytest.mark.parametrize("number", [np.uint64, np.int8])
+def test_leaf_size_of_numpy(number):
+    Z = np.random.default_rng(0).normal(size=(300, 5))
+    trees = [
+        HierarchicalKMeans(max_leaf_size=size, random_state=0).fit(Z).tree_ for size in (10, number(10))
+    ]
+    assert trees[0] == trees[1]

@@ -139,3 +139,10 @@ def test_classes_name_the_labels():
 def test_bad_input(tree, change, error, match):
     with pytest.raises(error, match=match):
         describe_tree(**{"model": tree, **change})
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, bool])
+def test_counts_of_any_type(dtype):
+    tree = LabelTree.from_paths([("a",), ("a",), ("a",), ("b",)])
+    counts = np.array([0, 3, 1, 1]).astype(dtype)
+    assert describe_tree(tree, label_counts=counts, n_labels=2).nodes[0].labels == ["label 1", "label 2"]

@@ -179,3 +179,12 @@ def test_same_seed_same_result():
     assert not np.array_equal(first, other)
     embedding = GraphSpectralEmbedding(n_dims=5, random_state=0)
     assert_array_equal(embedding.fit_transform(None, Y), embedding.fit_transform(None, Y))
+
+
+def test_n_dims_of_numpy():
+    Y = (np.random.default_rng(0).random((30, 10)) < 0.3).astype(int)
+    few, same = (
+        GraphSpectralEmbedding(n_dims, random_state=0).fit_transform(None, Y)
+        for n_dims in (4, np.uint64(4))
+    )
+    np.testing.assert_array_equal(few, same)

@@ -176,3 +176,9 @@ def test_feature_names():
     embedding = PIFA().fit(X, np.eye(2))
     assert_array_equal(embedding.feature_names_in_, ["tax", "trade"])
     assert_array_equal(embedding.get_feature_names_out(), ["tax", "trade"])
+
+
+def test_max_features_of_numpy():
+    X, Y = sp.csr_array(np.arange(1.0, 13).reshape(3, 4)), np.eye(3, dtype=int)
+    few, same = (PIFA(max_features=number).fit_transform(X, Y) for number in (2, np.uint64(2)))
+    assert (few != same).nnz == 0

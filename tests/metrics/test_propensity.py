@@ -51,3 +51,10 @@ def test_jain_propensity_defaults():
 def test_jain_propensity_refuses(y_train, kwargs, error, match):
     with pytest.raises(error, match=match):
         jain_propensity(y_train, **kwargs)
+
+
+@pytest.mark.parametrize("number", [int, np.uint8])
+def test_integer_parameters(number):
+    Y = np.eye(6, dtype=int)
+    expected = jain_propensity(Y, a=1.0, b=2.0)
+    np.testing.assert_array_equal(jain_propensity(Y, a=number(1), b=number(2)), expected)

@@ -130,3 +130,13 @@ def test_bad_scores_are_refused(scores, match):
 def test_bad_k_is_refused(k, error, match):
     with pytest.raises(error, match=match):
         topk([[0.1]], k)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_integers_that_float64_rounds_are_refused(container):
+    largest = 2**53
+    scores = np.array([[largest - 1, largest], [-largest, 1]])
+    assert topk(container(scores), 1)[0].tolist() == [[1], [1]]
+    for wrong in (scores.astype(np.uint64) + np.uint64(1), scores - 1):
+        with pytest.raises(ValueError, match=r"scores must be at most 2 \*\* 53 where they are integers"):
+            topk(container(wrong), 1)

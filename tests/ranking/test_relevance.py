@@ -275,3 +275,12 @@ def test_propensities_need_three_rows(problem):
     X, Y, _ = problem
     with pytest.raises(ValueError, match="propensity_power needs at least 3 rows, got 2"):
         XRLinearClassifier(propensity_power=1).fit(X[:2], Y[:2])
+
+
+@pytest.mark.parametrize("norm", [None, "max"])
+def test_sums_beyond_float32_are_refused(norm):
+    Y = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0]])
+    tree = LabelTree([[0, 2], [0, 2, 4]], [0, 1, 2, 3])
+    model = XRLinearClassifier(indexer=tree, relevance_norm=norm)
+    with pytest.raises(ValueError, match=r"relevance must add up to less than 3\.4e38 in each row"):
+        model.fit(np.eye(3), Y, relevance=2e38 * Y)
