@@ -41,8 +41,7 @@ class XRLinearClassifier(BaseXMRClassifier):
     ranker : estimator, default=None
         A linear classifier of scikit-learn (``coef_``, ``intercept_``) to fit every node with, in place of
         the built-in solver; its ``fit`` takes ``sample_weight`` where positives are weighed. Much slower;
-        ``loss``, ``C``, the class weights, ``bias``, ``tol`` and
-        ``max_iter`` are then not used.
+        ``loss``, ``C``, the class weights, ``bias``, ``tol`` and ``max_iter`` are then not used.
     loss : {"squared_hinge", "hinge", "log_loss"}, default="squared_hinge"
         Loss of a node's binary problem.
     C : float, default=1.0

@@ -154,9 +154,8 @@ class BaseDecisionClassifier(
         return router
 
     def _is_prefit(self):
-        is_told = (
-            isinstance(self.cv, str) and self.cv == "prefit"
-        )  # an array of splits compares to an array
+        # an array of splits would compare to an array
+        is_told = isinstance(self.cv, str) and self.cv == "prefit"
         return is_told or isinstance(self.estimator, FrozenEstimator)
 
     def _route(self, sample_weight, params):
