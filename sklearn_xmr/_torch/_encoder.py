@@ -184,7 +184,9 @@ class TextEncoder:
         multiple = 1 if len(rows) == 1 else _padding_multiple(self.device, self.precision)
         padded = tokens.pad(rows, self.tokenizer.pad_token_id, multiple, limit=self.max_length)
         ids, mask = (tensor.to(self.device) for tensor in padded)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        is_rounding = self.precision == "bfloat16"
+        # inside of another autocast, a cache of rounded weights would outlive the step that changes them
+        with torch.autocast(self.device.type, torch.bfloat16, is_rounding, cache_enabled=False):
             output = (self.model if forward is None else forward)(input_ids=ids, attention_mask=mask)
         if self.pooling == "pooler":
             return output.pooler_output.float()

@@ -413,14 +413,25 @@ def test_device(pair, task):
             fit(pair, task, vectorizer=FrozenEstimator(None), device=device)  # before the vectorizer
 
 
+@pytest.mark.parametrize("changes", [{}, {"gradient_checkpointing": True}], ids=str)
+def test_bfloat16_learns_as_float32_does(pair, task, changes):
+    """Each step sees the weights that the step before has left."""
+    settings = {"fine_tuning": "single", "n_epochs": 15, "dropout": 0.0, **changes}
+    losses = [fit(pair, task, precision=precision, **settings).history_[0]["losses"][-1]
+              for precision in ("float32", "bfloat16")]  # fmt: skip
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
 # ---------------------------------------------------------------- interruption
 
 
-@pytest.mark.parametrize("random_state", [0, None])
-@pytest.mark.parametrize("n_saves", [1, 2, 3, 4])
-def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, random_state):
+@pytest.mark.parametrize(("n_saves", "random_state", "changes"), [
+    *((n_saves, random_state, {}) for n_saves in (1, 2, 3, 4) for random_state in (0, None)),
+    (1, 0, {"precision": "bfloat16"}), (3, 0, {"precision": "bfloat16", "gradient_checkpointing": True}),
+])  # fmt: skip
+def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, random_state, changes):
     settings = {"checkpoint_dir": tmp_path, "evaluation_interval": 3, "validation_fraction": 0.1,
-                "random_state": random_state}  # fmt: skip
+                "random_state": random_state, **changes}  # fmt: skip
     save, seeds = Checkpoint.save, []
 
     def save_then_stop(self, tensors, facts):
