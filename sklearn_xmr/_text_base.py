@@ -1,5 +1,6 @@
 """The steps of fit on raw texts, and the predictors, in the order in which they run."""
 
+import pickle
 import time
 from dataclasses import fields
 
@@ -11,11 +12,10 @@ from sklearn.base import (
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    clone,
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,7 +28,7 @@ from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
 from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
-from sklearn_xmr.utils._validation import as_float32, check_compressed, check_texts
+from sklearn_xmr.utils._validation import check_compressed, check_texts
 
 #: The preliminary tree is fine, so that the encoder learns small distinctions too.
 PRELIMINARY_BRANCHING_FACTOR = PRELIMINARY_MAX_LEAF_SIZE = 16
@@ -110,7 +110,7 @@ class BaseTextXMRClassifier(
         from sklearn_xmr._torch._distributed import Processes
         from sklearn_xmr._torch._encoder import TextEncoder
 
-        texts = check_texts(X, "X")
+        texts = self._check_texts(X)
         targets = TextTargets(len(texts), y, sample_weight, relevance, self._unfitted_ranker())
         n_counting = np.count_nonzero(targets.row_weights)
         if self.ranker is None and n_counting < FEWEST_TEXTS:
@@ -127,7 +127,7 @@ class BaseTextXMRClassifier(
             self.encoder, pooling=self.pooling, max_length=self.max_length, precision=self.precision,
             device=processes.device(self.device),
         )  # fmt: skip
-        vectorizer, features = processes.on_first(lambda: self._fit_vectorizer(texts))
+        vectorizer, features = processes.on_first(lambda: self._fit_vectorizer(texts, seed))
         tokens = encoder.tokenize(texts)
         processes.check_same(lambda: (tokens, targets, encoder.arrays()))
         log("%d texts, %.0f tokens each", len(texts), tokens.lengths.mean())
@@ -148,7 +148,7 @@ class BaseTextXMRClassifier(
             checkpoint.delete()
 
         # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
-        self.classes_ = ranker.classes_
+        self.classes_ = getattr(ranker, "classes_", targets.classes)
         self.encoder_ = encoder
         self.vectorizer_ = vectorizer
         self.ranker_ = ranker
@@ -158,19 +158,19 @@ class BaseTextXMRClassifier(
         self._embedding_weight = self.embedding_weight
         return self
 
-    def _fit_vectorizer(self, texts):
+    def _fit_vectorizer(self, texts, seed):
         """The fitted vectorizer and its features, None where they are dropped."""
         if isinstance(self.vectorizer, str):
             return None, None
         vectorizer = self.vectorizer
         if vectorizer is None:
             vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
-        vectorizer = clone(vectorizer)
+        vectorizer = seeded_clone(vectorizer, seed)
         if hasattr(vectorizer, "fit_transform"):
             features = vectorizer.fit_transform(texts)
         else:  # FrozenEstimator hides fit_transform
             features = vectorizer.fit(texts, None).transform(texts)
-        return vectorizer, _as_features(features)
+        return vectorizer, _as_features(features, len(texts))
 
     def _fine_tune(self, encoder, tokens, features, targets, seed, log, processes):
         """Train the encoder in place; returns history, checkpoint (None if not kept), held-out rows."""
@@ -179,7 +179,7 @@ class BaseTextXMRClassifier(
         from sklearn_xmr._torch._training_form import frozen_layers
 
         settings = TrainingSettings(
-            **{field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
+            **{field.name: _as_plain(getattr(self, field.name)) for field in fields(TrainingSettings)}
         )
         checkpoint = saved = None
         if self.checkpoint_dir is not None:
@@ -208,9 +208,14 @@ class BaseTextXMRClassifier(
         from sklearn_xmr._torch._checkpoint import Checkpoint
 
         parameters = {name: getattr(self, name) for name in CURRICULUM_PARAMETERS}
-        checkpoint = Checkpoint(
-            self.checkpoint_dir, joblib.hash((settings, parameters, *data)), joblib.hash(self.random_state)
-        )
+        try:
+            fit = joblib.hash((settings, parameters, *data))
+        except pickle.PicklingError as error:
+            raise ValueError(
+                "checkpoint_dir must be None where a parameter cannot be pickled, as these tell fits "
+                f"apart: {error}."
+            ) from error
+        checkpoint = Checkpoint(self.checkpoint_dir, fit, joblib.hash(self.random_state))
         return checkpoint, checkpoint.load()
 
     def _preliminary_tree(self, Z, targets, seed):
@@ -248,7 +253,7 @@ class BaseTextXMRClassifier(
             Embeddings of unit length.
         """
         check_is_fitted(self)
-        return normalize(self._embed(self._check_query(X)))
+        return normalize(self._embed(self._check_texts(X)))
 
     def predict_topk(self, X, k=5, *, beam_width=None, labels=None):
         """Rank the best labels of each text.
@@ -346,14 +351,14 @@ class BaseTextXMRClassifier(
     def _rank(self, method, X, *args, **kwargs):
         """What the ranker answers to texts."""
         check_is_fitted(self)
-        texts = self._check_query(X)
+        texts = self._check_texts(X)
         features = None
         if self.vectorizer_ is not None:
-            features = _as_features(self.vectorizer_.transform(texts))
+            features = _as_features(self.vectorizer_.transform(texts), len(texts))
         features = join_features(features, self._embed(texts), self._embedding_weight)
         return getattr(self.ranker_, method)(features, *args, **kwargs)
 
-    def _check_query(self, X):
+    def _check_texts(self, X):
         texts = check_texts(X, "X")
         if not texts:
             raise ValueError("X must hold at least one text, got none.")
@@ -376,10 +381,20 @@ class BaseTextXMRClassifier(
         return tags
 
 
-def _as_features(X):
-    """What a vectorizer made, as csr_array of float32."""
-    check_compressed(X, "X")
-    return as_float32(sp.csr_array(X))
+def _as_features(X, n_texts):
+    """What a vectorizer made of texts, as csr_array of float32."""
+    name = "the vectorizer's output"
+    check_compressed(X, name)
+    with np.errstate(over="ignore"):  # what overflows is refused as infinite
+        X = check_array(X, accept_sparse="csr", dtype=np.float32, input_name=name)
+    if X.shape[0] != n_texts:
+        raise ValueError(f"vectorizer must give one row per text, got {X.shape[0]} for {n_texts} text(s).")
+    return sp.csr_array(X)
+
+
+def _as_plain(value):
+    """A number of NumPy, whose small integers overflow, as one of Python; others as they are."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def default_ranker():

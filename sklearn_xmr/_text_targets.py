@@ -24,6 +24,7 @@ class TextTargets:
     ----------
     Y : csr_array of shape (n_samples, n_labels)
         Ones where a row has a label.
+    classes : ndarray of shape (n_labels,)
     relevance : csr_array of shape (n_samples, n_labels)
         How much they count; Y itself where no relevance is given.
     row_weights : ndarray of shape (n_samples,)
@@ -40,7 +41,7 @@ class TextTargets:
     """
 
     def __init__(self, n_samples, y, sample_weight, relevance, ranker):
-        self.Y, _, _ = encode_targets(y, n_samples)
+        self.Y, self.classes, _ = encode_targets(y, n_samples)
         self.relevance, self.row_weights, self.given = self.Y, np.ones(n_samples), {}
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, self.Y, ensure_non_negative=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging
 
@@ -182,6 +183,7 @@ class TextEncoder:
         """
         # one text does not wait for padding
         multiple = 1 if len(rows) == 1 else _padding_multiple(self.device, self.precision)
+        multiple = max(multiple, getattr(self.model.config, "downsampling_rate", 1))  # CANINE needs a block
         padded = tokens.pad(rows, self.tokenizer.pad_token_id, multiple, limit=self.max_length)
         ids, mask = (tensor.to(self.device) for tensor in padded)
         is_rounding = self.precision == "bfloat16"
@@ -237,8 +239,9 @@ class TextEncoder:
                 if path.is_file()
             }
         settings = {**self._settings(), "is_rounded": self.is_rounded}
-        name = type(self.model).__name__  # of T5EncoderModel, the configuration says T5Model
-        return {"files": files, "model_class": name, "settings": settings, "device": str(self.device)}
+        # of T5EncoderModel, the configuration says T5Model
+        classes = {"model_class": _portable(self.model), "tokenizer_class": _portable(self.tokenizer)}
+        return {"files": files, **classes, "settings": settings, "device": str(self.device)}
 
     def __setstate__(self, state):
         with tempfile.TemporaryDirectory() as folder:
@@ -246,11 +249,17 @@ class TextEncoder:
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            # models of a user's own class, and older states
-            model_class = getattr(transformers, state.get("model_class", "AutoModel"), AutoModel)
+            model_class, tokenizer_class = state.get("model_class"), state.get("tokenizer_class")
+            if model_class is None or isinstance(model_class, str):
+                model_class = getattr(transformers, model_class or "AutoModel", AutoModel)
+            if tokenizer_class is None or isinstance(tokenizer_class, str):
+                tokenizer_class = AutoTokenizer
             with _no_progress_bars():
                 model = _read_model(model_class, folder, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = tokenizer_class.from_pretrained(folder, local_files_only=True)
+        if "tokenizer.json" in state["files"] and hasattr(tokenizer, "_tokenizer"):
+            # some classes make theirs anew from the vocabulary, and forget what else was changed
+            tokenizer._tokenizer = Tokenizer.from_str(state["files"]["tokenizer.json"].decode())
         device = torch.device(state["device"])
         if not _is_there(device):
             device = _find_device(None)
@@ -259,6 +268,12 @@ class TextEncoder:
                 UserWarning, stacklevel=2,
             )  # fmt: skip
         self.__init__(model, tokenizer, device=device, **state["settings"])
+
+
+def _portable(thing):
+    """Name of its class if it is one of transformers, where another version finds it; else the class."""
+    made_by = type(thing)
+    return made_by.__name__ if made_by.__module__.split(".")[0] == "transformers" else made_by
 
 
 def _read_model(model_class, name, **settings):

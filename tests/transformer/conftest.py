@@ -16,9 +16,9 @@ NAMES = "ada bob cid dan eve fay gus hal ida jon kim leo".split()
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "beats", "##s", *NAMES]
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread():
-    """Tiny products are slower with more."""
+    """Tiny products are slower with more, much slower where other processes compute; some tests set more."""
     torch.set_num_threads(1)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers import normalizers
+from transformer.conftest import WORDS
 
 from sklearn_xmr._torch._encoder import TextEncoder
 from sklearn_xmr._torch._tokens import TokenStore, batches_by_length
@@ -465,6 +467,59 @@ def test_pickle(pair):
     tokens = encoder.tokenize(TEXTS)
     np.testing.assert_array_equal(copy.tokenize(TEXTS).ids, tokens.ids)
     np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
+
+
+class Scaled(transformers.BertModel):
+    """A model of a user's own class."""
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.last_hidden_state = output.last_hidden_state * torch.linspace(1, 5, 32)
+        return output
+
+
+class OwnConfig(transformers.BertConfig):
+    model_type = "of_its_own"
+
+
+class Own(transformers.BertModel):
+    config_class = OwnConfig
+
+
+class Tokenizer(transformers.PreTrainedTokenizerFast):
+    """A tokenizer of a user's own class."""
+
+
+@pytest.mark.parametrize("model_class", [Scaled, Own])
+def test_own_classes_come_back(pair, model_class):
+    model = model_class(model_class.config_class(**pair[0].config.to_diff_dict()))
+    tokenizer = Tokenizer(
+        tokenizer_object=pair[1].backend_tokenizer, pad_token="[PAD]", model_max_length=32
+    )
+    encoder = load((model, tokenizer))
+    copy = pickle.loads(pickle.dumps(encoder))
+    assert type(copy.model) is model_class and type(copy.tokenizer) is Tokenizer
+    tokens = encoder.tokenize(TEXTS)
+    np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
+
+
+def test_changed_tokenizers_come_back(pair):
+    tokenizer = transformers.BertTokenizerFast(
+        vocab={word: i for i, word in enumerate([*WORDS[:-1], "[MASK]"])}, model_max_length=32
+    )
+    plain = load((pair[0], tokenizer)).tokenize(["bob beats ada"]).ids
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("bob", "ada")
+    encoder = load((pair[0], tokenizer))
+    ids = encoder.tokenize(["bob beats ada"]).ids
+    assert not np.array_equal(ids, plain)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(encoder)).tokenize(["bob beats ada"]).ids, ids)
+
+
+def test_a_model_that_joins_characters_takes_a_short_text_alone():
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = transformers.CanineModel(transformers.CanineConfig(**sizes))
+    encoder = load((model, transformers.CanineTokenizer()))
+    assert np.isfinite(encoder.embed(encoder.tokenize(["a"]))).all()
 
 
 def test_t5_comes_back_as_an_encoder(pair, tmp_path):

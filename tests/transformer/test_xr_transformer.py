@@ -12,13 +12,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 from numpydoc.docscrape import ClassDoc
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import check_random_state
 from transformer.conftest import make
 
 from sklearn_xmr import (
@@ -422,6 +423,92 @@ def test_bfloat16_learns_as_float32_does(pair, task, changes):
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
+class RandomVectorizer(BaseEstimator):
+    """Features that depend on a seed."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, texts, y=None):
+        self.columns_ = check_random_state(self.random_state).permutation(26)
+        return self
+
+    def transform(self, texts):
+        return np.array([np.bincount([ord(c) % 26 for c in text], minlength=26) for text in texts])[
+            :, self.columns_
+        ]
+
+
+def test_random_state_seeds_the_vectorizer(pair, task):
+    models = [fit(pair, task, fine_tuning=None, vectorizer=RandomVectorizer()) for _ in range(2)]
+    assert models[0].vectorizer_.random_state is not None
+    np.testing.assert_array_equal(models[0].vectorizer_.columns_, models[1].vectorizer_.columns_)
+
+
+class GivenFeatures(BaseEstimator):
+    """Vectorizer with a fault."""
+
+    def __init__(self, output):
+        self.output = output
+
+    def fit(self, texts, y=None):
+        return self
+
+    def transform(self, texts):
+        return self.output
+
+
+@pytest.mark.parametrize(("output", "message"), [
+    (np.full((100, 3), np.nan), "the vectorizer's output contains NaN"),
+    (np.full((100, 3), 1e300), "the vectorizer's output contains infinity"),
+    (np.ones((99, 3)), r"vectorizer must give one row per text, got 99 for 100 text\(s\)"),
+    (np.ones((100, 3), dtype=complex), "Complex data not supported"),
+    (sp.eye_array(100, 3, format="csr")[:50], "vectorizer must give one row per text, got 50"),
+])  # fmt: skip
+def test_faulty_features_are_refused(pair, task, output, message):
+    with pytest.raises(ValueError, match=message):
+        fit(pair, task, fine_tuning=None, vectorizer=GivenFeatures(output))
+
+
+def test_features_of_half_precision(pair, task):
+    features = np.random.default_rng(0).random((100, 5)).astype(np.float16)
+    half, single = (
+        fit(pair, task, fine_tuning=None, vectorizer=GivenFeatures(features.astype(dtype)))
+        for dtype in (np.float16, np.float32)
+    )
+    np.testing.assert_array_equal(half.ranker_.coefs_[0].toarray(), single.ranker_.coefs_[0].toarray())
+
+
+class FirstLabels(BaseEstimator):
+    """The least that a ranker must have."""
+
+    def fit(self, X, y):
+        return self
+
+    def predict_topk(self, X, k=5):
+        shape = X.shape[0], k
+        return np.tile(np.arange(k), (X.shape[0], 1)), np.ones(shape)
+
+
+def test_ranker_without_classes(pair, task):
+    model = fit(pair, task, fine_tuning=None, ranker=FirstLabels())
+    assert model.classes_.tolist() == np.unique(task.winners[task.train]).tolist()
+    assert model.predict_topk(["ada beats bob"], 2)[0].tolist() == [[0, 1]]
+
+
+def test_parameters_of_numpy(pair, task):
+    small = {"batch_size": np.uint8(16), "evaluation_interval": np.int8(3), "patience": np.uint8(2)}
+    plain = {name: int(value) for name, value in small.items()}
+    assert same(fit(pair, task, **small), fit(pair, task, **plain), task.texts)
+
+
+@pytest.mark.parametrize("changes", [{}, {"vectorizer": "drop"}, {"ranker": XRLinearClassifier()}], ids=str)
+def test_no_texts(pair, changes):
+    for model in (make(pair, **changes), XMREnsembleClassifier(make(pair, **changes))):
+        with pytest.raises(ValueError, match="X must hold at least one text, got none"):
+            model.fit([], [])
+
+
 # ---------------------------------------------------------------- interruption
 
 
@@ -454,6 +541,20 @@ def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, ran
         for level in (*whole.history_, *resumed.history_):
             del level["seconds"]
         assert whole.history_ == resumed.history_
+
+
+class Unpicklable(HierarchicalKMeans):
+    """Indexer that cannot be pickled."""
+
+    def __reduce__(self):
+        raise pickle.PicklingError("not this one")
+
+
+def test_checkpoint_of_parameters_that_do_not_pickle(pair, task, tmp_path):
+    indexer = Unpicklable(branching_factor=4, max_leaf_size=3)
+    fit(pair, task, preliminary_indexer=indexer)
+    with pytest.raises(ValueError, match="checkpoint_dir must be None where a parameter cannot be pickled"):
+        fit(pair, task, preliminary_indexer=indexer, checkpoint_dir=tmp_path)
 
 
 @pytest.mark.parametrize("changes", [
