@@ -18,7 +18,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "beats", "##s", *NAMES]
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tiny products are slower with more, much slower where other processes compute; some tests set more."""
+    """Tiny products are slower with more, above all beside other processes; some tests set more."""
     torch.set_num_threads(1)
 
 
