@@ -22,7 +22,8 @@ class XRTransformerClassifier(BaseTextXMRClassifier):
     encoder : str, path or tuple of (model, tokenizer), \
             default="sentence-transformers/all-MiniLM-L6-v2"
         Pretrained encoder: the name of a model on the Hugging Face hub, a folder, or a ready pair of
-        ``transformers`` objects, which are copied.
+        ``transformers`` objects, which are copied. A UserWarning tells of models that look at padding, such
+        as FNet, whose embeddings depend on the other texts of a call.
     vectorizer : estimator or "drop", default=None
         Turns texts into sparse features. None uses
         ``TfidfVectorizer(sublinear_tf=True, dtype=numpy.float32)``; ``"drop"`` leaves them out.

@@ -20,6 +20,8 @@ from sklearn_xmr._torch._tokens import tokenize
 #: Tokens, padding included, of a batch that is encoded without gradients. A processor's caches hold its
 #: activations; GPUs want more work at a time.
 TOKENS_PER_BATCH, TOKENS_PER_GPU_BATCH = 2048, 16384
+#: Of the largest entry of a vector; bfloat16 stays below.
+PADDING_TOLERANCE = 0.05
 
 
 class TextEncoder:
@@ -132,9 +134,22 @@ class TextEncoder:
                 "precision='bfloat16' takes longer than 'float32' on this processor, which has neither "
                 "AVX512-BF16 nor AMX.", stacklevel=2,
             )  # fmt: skip
-        return cls(
+        loaded = cls(
             model, tokenizer, pooling=pooling, max_length=max_length, precision=precision, device=device
         )
+        if loaded._depends_on_padding():
+            warnings.warn(
+                f"{type(model).__name__} looks at padding: the embedding of a text, and what is ranked by "
+                "it, depends on the texts that are beside it in the call.", stacklevel=2,
+            )  # fmt: skip
+        return loaded
+
+    def _depends_on_padding(self):
+        """Whether the vector of a short text changes beside a long one by more than rounding does."""
+        tokens = self.tokenize(["a", "a " * 8])
+        with torch.inference_mode():
+            alone, beside = (self.pooled(tokens, np.arange(n))[0] for n in (1, 2))
+        return bool((alone - beside).abs().max() > PADDING_TOLERANCE * alone.abs().max())
 
     def rounded(self):
         """A copy to embed with, half as large and faster, or the encoder itself if that is what it is."""

@@ -515,10 +515,20 @@ def test_changed_tokenizers_come_back(pair):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(encoder)).tokenize(["bob beats ada"]).ids, ids)
 
 
+def test_models_that_look_at_padding_are_told_of(pair):
+    sizes = {"vocab_size": 18, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64}
+    model = transformers.FNetModel(transformers.FNetConfig(**sizes))
+    for precision in ("float32", "bfloat16"):
+        with pytest.warns(UserWarning, match="FNetModel looks at padding: the embedding of a text"):
+            load((model, pair[1]), precision=precision)
+
+
 def test_a_model_that_joins_characters_takes_a_short_text_alone():
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     model = transformers.CanineModel(transformers.CanineConfig(**sizes))
-    encoder = load((model, transformers.CanineTokenizer()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "CanineModel looks at padding")
+        encoder = load((model, transformers.CanineTokenizer()))
     assert np.isfinite(encoder.embed(encoder.tokenize(["a"]))).all()
 
 
