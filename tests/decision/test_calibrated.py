@@ -439,12 +439,12 @@ def test_shares_of_more_classes_than_candidates():
 
 def test_an_ensemble_has_the_same_probabilities_for_every_k():
     """Votes depend on how many labels the members are asked for."""
-    X, Y = make_xmc_classification(400, 300, 100, random_state=0)
-    base = XRLinearClassifier(indexer=HierarchicalKMeans(branching_factor=4, max_leaf_size=10))
-    model = CalibratedXMRClassifier(XMREnsembleClassifier(base, random_state=0), n_candidates=60, cv=2)
-    model.fit(X[:200], Y[:200])
-    labels, probabilities = model.predict_topk(X[200:], 60)
-    few_labels, few_probabilities = model.predict_topk(X[200:], 5)
+    X, Y = make_xmc_classification(1200, 400, 300, random_state=0)
+    base = XRLinearClassifier(indexer=HierarchicalKMeans(branching_factor=4, max_leaf_size=20))
+    model = CalibratedXMRClassifier(XMREnsembleClassifier(base, random_state=0), cv=2)
+    model.fit(X[:600], Y[:600])
+    labels, probabilities = model.predict_topk(X[600:], 100)
+    few_labels, few_probabilities = model.predict_topk(X[600:], 5)
     np.testing.assert_array_equal(few_labels, labels[:, :5])
     np.testing.assert_array_equal(few_probabilities, probabilities[:, :5])
 

@@ -375,6 +375,18 @@ def test_thin_texts_of_any_token_alike():
     assert np.all(np.abs(counts[1:11] - 1200) < 100)
 
 
+def test_dropout_of_any_name_is_off(pair):
+    sizes = {"vocab_size": 18, "hidden_size": 32, "n_layer": 1, "n_head": 2}
+    model = transformers.BloomModel(transformers.BloomConfig(**sizes, hidden_dropout=0.5))
+    encoder = load((model, pair[1]))
+    ids = torch.tensor([[2, 6, 4, 7, 3]])
+    off = {"gradient_checkpointing": False, "compile": False, "longest": 7}
+    for dropout, is_random in ((0.0, False), (None, True)):
+        with training_form(encoder, dropout=dropout, **off) as forward, torch.no_grad():
+            first, second = (forward(input_ids=ids).last_hidden_state for _ in range(2))
+        assert torch.equal(first, second) != is_random
+
+
 @pytest.mark.parametrize("dropout", [None, 0.5])
 def test_dropout_while_training_alone(pair, dropout):
     encoder = load(pair)
