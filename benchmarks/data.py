@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+MATRICES = ("X_train", "X_test", "Y_train", "Y_test")
+
 
 def holdout_rows(n_rows):
     """A fifth of the training rows, drawn at random, to measure on, and the others; both ascending."""
@@ -14,10 +16,9 @@ def holdout_rows(n_rows):
 
 
 def load(folder, holdout=False):
-    """X_train, X_test, Y_train, Y_test; with `holdout`, some of the training rows are the test rows."""
+    """The `MATRICES`; with `holdout`, some of the training rows are the test rows."""
     if not holdout:
-        parts = ("X_train", "X_test", "Y_train", "Y_test")
-        return [sp.csr_array(sp.load_npz(folder / f"{part}.npz")) for part in parts]
+        return [sp.csr_array(sp.load_npz(folder / f"{name}.npz")) for name in MATRICES]
     X, Y = (sp.csr_array(sp.load_npz(folder / f"{part}_train.npz")) for part in "XY")
     train, test = holdout_rows(X.shape[0])
     return X[train], X[test], Y[train], Y[test]

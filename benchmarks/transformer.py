@@ -21,7 +21,14 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
-from benchmarks.data import add_name_rows, fit_vectorizer, load, load_texts, read_label_names
+from benchmarks.data import (
+    MATRICES,
+    add_name_rows,
+    fit_vectorizer,
+    load,
+    load_texts,
+    read_label_names,
+)
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.measure import latencies
 from benchmarks.tables import markdown_table
@@ -42,7 +49,6 @@ from sklearn_xmr.utils._votes import count_votes
 
 #: Labels that a ranker gives to an average: those of `XMREnsembleClassifier`.
 N_CANDIDATES = 20
-MATRICES = ("X_train", "X_test", "Y_train", "Y_test")
 HEADER = ["Features", "Ranker", "P@1", "P@3", "P@5", "Fine-tuning s", "Encoding s", "Ranker s", "Test s"]
 
 

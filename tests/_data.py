@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
+
 
 def random_problem(n_samples=60, n_features=40, n_labels=12, *, density=0.2, random_state=0):
     """Sparse non-negative X with unit rows, sparse binary Y with one to three labels a row."""
@@ -20,3 +22,13 @@ def random_problem(n_samples=60, n_features=40, n_labels=12, *, density=0.2, ran
             columns.append(label)
     Y = sp.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n_samples, n_labels))
     return X, Y
+
+
+def small_tree():
+    """An indexer of two levels for some forty labels."""
+    return HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
+
+
+def classifier(**params):
+    """With such a tree and a seed, unless `params` say otherwise."""
+    return XRLinearClassifier(**{"indexer": small_tree(), "random_state": 0, **params})

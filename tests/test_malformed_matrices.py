@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from _data import random_problem
+from _data import classifier
 
 from sklearn_xmr import (
     PIFA,
@@ -12,24 +12,8 @@ from sklearn_xmr import (
     GraphSpectralEmbedding,
     HierarchicalKMeans,
     LabelTree,
-    XRLinearClassifier,
 )
 from sklearn_xmr.metrics import precision_at_k, topk
-
-
-def classifier():
-    indexer = HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
-    return XRLinearClassifier(indexer=indexer, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return random_problem(300, 60, 40, random_state=1)
-
-
-@pytest.fixture(scope="module")
-def fitted(problem):
-    return classifier().fit(*problem)
 
 
 @pytest.mark.parametrize("index", [-1, 60, 10**6])

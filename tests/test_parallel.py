@@ -9,16 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 import pytest
-from _data import random_problem
 
 from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
 from sklearn_xmr.utils._openmp_helpers import openmp_enabled
 from sklearn_xmr.utils._threads import effective_n_threads
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return random_problem(300, 60, 40, random_state=1)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from _data import random_problem
+from _data import classifier, random_problem, small_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.beam_search import search
@@ -31,24 +31,6 @@ from sklearn_xmr import (
 )
 from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.metrics import precision_at_k, recall_at_k
-
-
-def small_tree():
-    return HierarchicalKMeans(branching_factor=4, max_leaf_size=5)
-
-
-def classifier(**params):
-    return XRLinearClassifier(**{"indexer": small_tree(), "random_state": 0, **params})
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return random_problem(300, 60, 40, random_state=1)
-
-
-@pytest.fixture(scope="module")
-def fitted(problem):
-    return classifier().fit(*problem)
 
 
 def matches_reference(model, X, k=6, beam_width=10, transform="l3_hinge"):

@@ -81,15 +81,11 @@ def _check_scores(scores, name):
         scores = sp.csr_array(scores)
     if scores.dtype.kind in "iu":
         _check_exact(scores.data if sp.issparse(scores) else scores, name)
-    if sp.issparse(scores):
-        scores = scores.astype(dtype, copy=False)
-        if not scores.has_canonical_format:
-            scores = scores.copy()  # sum_duplicates works in place
-            scores.sum_duplicates()
-        values = scores.data
-    else:
-        scores = values = scores.astype(dtype, copy=False)
-    if np.isnan(values).any():
+    scores = scores.astype(dtype, copy=False)
+    if sp.issparse(scores) and not scores.has_canonical_format:
+        scores = scores.copy()  # sum_duplicates works in place
+        scores.sum_duplicates()
+    if np.isnan(scores.data if sp.issparse(scores) else scores).any():
         raise ValueError(f"{name} must not contain NaN.")
     return scores
 
