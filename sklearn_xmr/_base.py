@@ -40,9 +40,9 @@ from sklearn_xmr.utils._targets import encode_targets, rows_that_count, share_of
 from sklearn_xmr.utils._validation import (
     as_float32,
     check_allowed_labels,
-    check_compressed,
     check_feature_names,
     check_positive_int,
+    check_sparse_structure,
     is_clean_csr,
 )
 
@@ -106,7 +106,7 @@ class BaseXMRClassifier(
         validate_estimator_params(self)
         X_in = X
         check_feature_names(X)
-        check_compressed(X, "X")
+        check_sparse_structure(X, "X")
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float32, np.float64], estimator=self, input_name="X"
         )
@@ -425,7 +425,7 @@ class BaseXMRClassifier(
         if "_search" in state and "feature_names_in_" not in state and is_clean_csr(X, self.n_features_in_):
             return X
         check_is_fitted(self)
-        check_compressed(X, "X")
+        check_sparse_structure(X, "X")
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
         return as_float32(X)
 

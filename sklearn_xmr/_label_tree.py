@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_xmr.utils._sparse_entries import pattern_of
-from sklearn_xmr.utils._validation import check_compressed, check_positive_int
+from sklearn_xmr.utils._validation import check_positive_int, check_sparse_structure
 
 
 class LabelTree:
@@ -121,7 +121,7 @@ class LabelTree:
         child_ptr = []
         order = np.zeros(1, dtype=np.int64)  # old ids of the level above, in new order
         for t, matrix in enumerate(assignments):
-            check_compressed(matrix, f"assignments[{t}]")
+            check_sparse_structure(matrix, f"assignments[{t}]")
             matrix = sp.csr_array(matrix)
             # csc of a transposed view: row k of `children` lists the children of node k
             children = sp.csr_array(matrix.T, copy=True)
@@ -378,7 +378,7 @@ class LabelTree:
             For t = 0, ..., n_levels. A node is 1 for a row if a label below it is; the columns of the
             last are slots.
         """
-        check_compressed(Y, "Y")
+        check_sparse_structure(Y, "Y")
         Y = sp.csr_array(Y)
         if Y.ndim != 2 or Y.shape[1] != self.n_labels:
             raise ValueError(f"Y must have {self.n_labels} column(s), one per label, got shape {Y.shape}.")
@@ -420,7 +420,7 @@ class LabelTree:
         """
         if not 0 <= level <= self.n_levels:
             raise ValueError(f"level must be between 0 and {self.n_levels}, got {level}.")
-        check_compressed(values, "values")
+        check_sparse_structure(values, "values")
         values = sp.csr_array(values)
         if values.ndim != 2 or values.shape[1] != self.n_nodes[level]:
             raise ValueError(

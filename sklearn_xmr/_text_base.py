@@ -28,7 +28,7 @@ from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
 from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
-from sklearn_xmr.utils._validation import check_compressed, check_texts
+from sklearn_xmr.utils._validation import check_sparse_structure, check_texts
 
 #: The preliminary tree is fine, so that the encoder learns small distinctions too.
 PRELIMINARY_BRANCHING_FACTOR = PRELIMINARY_MAX_LEAF_SIZE = 16
@@ -384,7 +384,7 @@ class BaseTextXMRClassifier(
 def _as_features(X, n_texts):
     """What a vectorizer made of texts, as csr_array of float32."""
     name = "the vectorizer's output"
-    check_compressed(X, name)
+    check_sparse_structure(X, name)
     with np.errstate(over="ignore"):  # what overflows is refused as infinite
         X = check_array(X, accept_sparse="csr", dtype=np.float32, input_name=name)
     if X.shape[0] != n_texts:

@@ -221,9 +221,10 @@ class Texts(ClassifierMixin, BaseEstimator):
         return labels, np.where(labels >= 0, 1.0, -np.inf)
 
 
-def test_any_ranker_of_any_input():
-    ensemble = XMREnsembleClassifier([Texts(), Texts()]).fit(["a", "bb"], np.eye(3, dtype=int)[1:])
-    labels, votes = ensemble.predict_topk(["bb", "a"], k=2)
+@pytest.mark.parametrize("form", [list, iter])
+def test_any_ranker_of_any_input(form):
+    ensemble = XMREnsembleClassifier([Texts(), Texts()]).fit(form(["a", "bb"]), np.eye(3, dtype=int)[1:])
+    labels, votes = ensemble.predict_topk(form(["bb", "a"]), k=2)
     assert labels.tolist() == [[2, -1], [1, -1]]
     assert votes[:, 0].tolist() == [1, 1]
     assert not hasattr(ensemble, "n_features_in_")

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn.utils import check_array
 
 from sklearn_xmr.datasets._xmc_parser import read_xmc_stream
-from sklearn_xmr.utils._validation import check_compressed, check_label_matrix
+from sklearn_xmr.utils._validation import check_label_matrix, check_sparse_structure
 
 
 def load_xmc_file(path, *, dtype=np.float32):
@@ -113,7 +113,7 @@ def dump_xmc_file(X, Y, path):
     0,2 1:0.5
      0:1
     """
-    check_compressed(X, "X")
+    check_sparse_structure(X, "X")
     X = check_array(
         X,
         accept_sparse="csr",

@@ -23,7 +23,7 @@ from sklearn_xmr.utils._sklearn_private import (
     validate_estimator_params,
 )
 from sklearn_xmr.utils._targets import encode_targets
-from sklearn_xmr.utils._validation import check_compressed
+from sklearn_xmr.utils._validation import check_sparse_structure
 
 
 class HeldOut(NamedTuple):
@@ -79,8 +79,8 @@ class BaseDecisionClassifier(
         validate_estimator_params(self)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        check_compressed(X, "X")
-        check_compressed(y, "y")
+        check_sparse_structure(X, "X")
+        check_sparse_structure(y, "y")
         X, y = indexable(X, y)
         Y, classes, form = encode_targets(y, y.shape[0] if hasattr(y, "shape") else len(y))
         one_class_per_row = form.kind != "multilabel"
@@ -210,7 +210,7 @@ def _take(value, rows, n_samples):
     """Those rows of an argument that has an entry per row; anything else as it is."""
     if np.ndim(value) == 0 or np.shape(value)[0] != n_samples:
         return value
-    check_compressed(value, "an argument of fit")
+    check_sparse_structure(value, "an argument of fit")
     return take_rows(value.tocsr() if sp.issparse(value) else value, rows)  # not every format has rows
 
 

@@ -23,7 +23,7 @@ from sklearn_xmr.indexing._tree_shape import (
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._sklearn_private import Interval, validate_estimator_params
 from sklearn_xmr.utils._threads import effective_n_threads
-from sklearn_xmr.utils._validation import MAX_INT32, check_compressed
+from sklearn_xmr.utils._validation import MAX_INT32, check_sparse_structure
 
 # similarities that `transform` holds at once
 _BLOCK_ENTRIES = 2**23
@@ -216,7 +216,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
             raise ValueError(
                 f"branching_factor must be a power of two (2, 4, 8, ...), got {self.branching_factor}."
             )
-        check_compressed(Z, "Z")
+        check_sparse_structure(Z, "Z")
         rows = check_array(Z, accept_sparse="csr", dtype=np.float32, input_name="Z", estimator=self)
         if sp.issparse(rows):
             if not rows.has_canonical_format:
@@ -244,7 +244,7 @@ class HierarchicalKMeans(  # type: ignore[call-arg]
             One 1 in each row.
         """
         check_is_fitted(self)
-        check_compressed(Z, "Z")
+        check_sparse_structure(Z, "Z")
         Z = validate_data(self, Z, reset=False, accept_sparse="csr", dtype=np.float32)
         centers = self.leaf_centers_.astype(np.float64)  # holds squares of any float32
         n_rows, n_leaves = Z.shape[0], centers.shape[0]

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array
 
 from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, label_indicator
 from sklearn_xmr.utils._sklearn_private import Interval
-from sklearn_xmr.utils._validation import check_compressed
+from sklearn_xmr.utils._validation import check_sparse_structure
 
 DEFAULT_N_DIMS = 24
 # Up to this many samples or labels a dense eigenproblem is as fast as an iterative one.
@@ -149,7 +149,7 @@ class GraphSpectralEmbedding(BaseLabelEmbedding):
 
 
 def _check_graph(graph):
-    check_compressed(graph, "graph")
+    check_sparse_structure(graph, "graph")
     graph = sp.csr_array(
         check_array(graph, accept_sparse="csr", dtype=np.float64, copy=True, input_name="graph")
     )

@@ -11,7 +11,7 @@ from sklearn_xmr.label_embedding._base import BaseLabelEmbedding, label_indicato
 from sklearn_xmr.utils._runs import positions_in_runs
 from sklearn_xmr.utils._sklearn_private import Interval, check_sample_weight, validate_estimator_params
 from sklearn_xmr.utils._sparse_product import sparse_product
-from sklearn_xmr.utils._validation import as_csr_array, check_compressed
+from sklearn_xmr.utils._validation import as_csr_array, check_sparse_structure
 
 # Labels whose full vectors exist at one time while max_features cuts them down.
 LABELS_PER_BLOCK = 1024
@@ -146,7 +146,7 @@ class PIFA(OneToOneFeatureMixin, BaseLabelEmbedding):
             ``embedding_`` is the cosine of instance and label.
         """
         check_is_fitted(self)
-        check_compressed(X, "X")
+        check_sparse_structure(X, "X")
         with np.errstate(over="ignore"):  # what overflows is refused as infinite
             Q = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float32, copy=True)
         if sp.issparse(Q):
@@ -155,7 +155,7 @@ class PIFA(OneToOneFeatureMixin, BaseLabelEmbedding):
         return unit_rows(Q)
 
     def _embed(self, X, y, sample_weight=None):
-        check_compressed(X, "X")
+        check_sparse_structure(X, "X")
         with np.errstate(over="ignore"):  # what overflows is refused as infinite
             features = check_array(X, accept_sparse="csr", dtype=np.float32, estimator=self, input_name="X")
         if sp.issparse(features):

@@ -9,9 +9,9 @@ from sklearn_xmr.utils._sklearn_private import check_sample_weight
 from sklearn_xmr.utils._sparse_entries import contains_entries
 from sklearn_xmr.utils._validation import (
     as_array,
-    check_compressed,
     check_label_matrix,
     check_positive_int,
+    check_sparse_structure,
 )
 
 MAX_EXACT = 2**53  # of integers in float64
@@ -77,7 +77,7 @@ def _check_scores(scores, name):
         raise ValueError(f"{name} must be numeric, got dtype {scores.dtype}.")
     dtype = np.result_type(scores.dtype, np.float32)
     if sp.issparse(scores):
-        check_compressed(scores, name)
+        check_sparse_structure(scores, name)
         scores = sp.csr_array(scores)
     if scores.dtype.kind in "iu":
         _check_exact(scores.data if sp.issparse(scores) else scores, name)

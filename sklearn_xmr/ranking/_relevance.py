@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_array
 
-from sklearn_xmr.utils._validation import check_compressed
+from sklearn_xmr.utils._validation import check_sparse_structure
 
 NORMS = ("l1", "l2", "max")
 
@@ -27,7 +27,7 @@ def check_relevance(relevance, Y):
     ValueError
         If relevance has another shape than Y, is not finite, or is not positive exactly where Y is 1.
     """
-    check_compressed(relevance, "relevance")
+    check_sparse_structure(relevance, "relevance")
     relevance = sp.csr_array(
         check_array(relevance, accept_sparse="csr", dtype=np.float64, input_name="relevance"), copy=True
     )

@@ -44,7 +44,7 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
         anything but 0 and 1.
     """
     if sp.issparse(Y):
-        check_compressed(Y, input_name)
+        check_sparse_structure(Y, input_name)
         if Y.ndim != 2:
             raise ValueError(f"{input_name} must be two-dimensional, got {Y.ndim} dimension(s).")
         kind = Y.dtype.kind
@@ -103,7 +103,7 @@ def as_csr_array(X):
     return sp.csr_array((X.data, indices, indptr), shape=X.shape)
 
 
-def check_compressed(X, name):
+def check_sparse_structure(X, name):
     """Refuse a sparse matrix that points outside of itself: kernels trust it, and so does SciPy.
 
     Comes before any conversion, which would read what it points at.
