@@ -8,6 +8,7 @@ import os
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -21,12 +22,13 @@ from sklearn.utils import Bunch
 
 from sklearn_xmr.datasets._xmc_parser import read_xmc_stream
 from sklearn_xmr.utils._sklearn_private import Interval, validate_params
-from sklearn_xmr.utils._validation import check_label_matrix
+from sklearn_xmr.utils._validation import check_label_matrix, check_sparse_structure
 
-_validate_retries = validate_params(
+_validate = validate_params(
     {
         "n_retries": [Interval(Integral, 0, None, closed="left")],
         "delay": [Interval(Real, 0, None, closed="left")],
+        "feature_set": [str, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -55,7 +57,7 @@ Classification on EU Legislation", ACL 2019.
 """
 
 
-@_validate_retries
+@_validate
 def fetch_eurlex57k(*, data_home=None, download_if_missing=True, n_retries=3, delay=1.0):
     """Load EURLEX57K: laws of the European Union with EuroVoc concepts (texts).
 
@@ -128,7 +130,7 @@ def fetch_eurlex57k(*, data_home=None, download_if_missing=True, n_retries=3, de
     return data
 
 
-@_validate_retries
+@_validate
 def fetch_xmc(
     url, *, sha256, feature_set=None, data_home=None, download_if_missing=True, n_retries=3, delay=1.0
 ):
@@ -149,7 +151,7 @@ def fetch_xmc(
         SHA-256 checksum of the archive, 64 hexadecimal digits.
     feature_set : str, default=None
         Name of the folder of ``X.trn.npz`` and ``X.tst.npz``, such as ``"tfidf-attnxml"``; needed where
-        an archive has several.
+        an archive has several. Not for text files.
     data_home : str or path-like, default=None
         Cache folder, as in :func:`sklearn.datasets.get_data_home`.
     download_if_missing : bool, default=True
@@ -171,8 +173,8 @@ def fetch_xmc(
     OSError
         If the archive cannot be had or has another checksum; such a download is deleted.
     ValueError
-        If ``sha256`` is not a checksum, `n_retries` or `delay` is out of range, or the archive has neither
-        layout or parts that do not belong together.
+        If ``sha256`` is not a checksum, another parameter is out of range, or the archive has neither
+        layout, parts that cannot be read, or parts that do not belong together.
     TypeError
         If `url` is neither a str nor a sequence of str.
 
@@ -196,6 +198,10 @@ def fetch_xmc(
     with _open_archive(path) as (names, read):
         if any(re.search(r"(^|/)Y\.trn\.npz$", name) for name in names):
             data = _read_pecos(names, read, path, feature_set)
+        elif feature_set is not None:
+            raise ValueError(
+                f"feature_set must be None for {path}, which has no Y.trn.npz, got {feature_set!r}."
+            )
         else:
             data = _read_repository(names, read, path)
     _check_counts(data, path)
@@ -217,18 +223,40 @@ def _read_pecos(names, read, path, feature_set):
     for split, short in (("train", "trn"), ("test", "tst")):
         X_name = _one_member(names, rf"{folder}X\.{short}\.npz", path)
         Y_name = _one_member(names, rf"Y\.{short}\.npz", path)
-        data[f"X_{split}"] = sp.csr_array(sp.load_npz(io.BytesIO(read(X_name))), dtype=np.float32)
-        data[f"Y_{split}"] = check_label_matrix(sp.load_npz(io.BytesIO(read(Y_name))), input_name=Y_name)
+        X = sp.csr_array(_load_matrix(read, X_name, path), dtype=np.float32)
+        if not np.isfinite(X.data).all():
+            raise ValueError(f"{path}:{X_name} must hold finite values, got NaN or infinity.")
+        data[f"X_{split}"] = X
+        data[f"Y_{split}"] = check_label_matrix(
+            _load_matrix(read, Y_name, path), input_name=f"{path}:{Y_name}"
+        )
     for key, pattern in (
         ("texts_train", r"X\.trn\.txt"),
         ("texts_test", r"X\.tst\.txt"),
         ("label_names", r"output-items\.txt"),
     ):
         if any(re.search(rf"(^|/){pattern}$", name) for name in names):
-            # not splitlines: texts may hold other characters that it takes for line ends
-            text = read(_one_member(names, pattern, path)).decode("utf-8").removesuffix("\n")
-            data[key] = _object_array(text.split("\n"))
+            data[key] = _object_array(_read_lines(read, _one_member(names, pattern, path), path))
     return data
+
+
+def _load_matrix(read, member, path):
+    content = io.BytesIO(read(member))
+    try:
+        matrix = sp.load_npz(content)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}:{member} must be a matrix of scipy.sparse.save_npz: {error}") from error
+    check_sparse_structure(matrix, f"{path}:{member}")
+    return matrix
+
+
+def _read_lines(read, member, path):
+    try:
+        text = read(member).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}:{member} must be UTF-8: {error}.") from error
+    # not splitlines: texts may hold other characters that it takes for line ends
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def _check_counts(data, path):
@@ -276,9 +304,19 @@ def _cached_archive(remote, data_home, download_if_missing, n_retries, delay):
 @contextmanager
 def _open_archive(path):
     """Member names of an archive and a function that reads one; nothing is written to disk."""
+
+    def checked(read):
+        def read_checked(name):
+            try:
+                return read(name)
+            except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+                raise ValueError(f"{path}:{name} cannot be read: {error}") from error
+
+        return read_checked
+
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            yield archive.namelist(), archive.read
+            yield archive.namelist(), checked(archive.read)
     elif tarfile.is_tarfile(path):
         with tarfile.open(path) as tar:
             members = {member.name: member for member in tar if member.isfile()}
@@ -286,7 +324,7 @@ def _open_archive(path):
             def read(name):
                 return tar.extractfile(members[name]).read()
 
-            yield list(members), read
+            yield list(members), checked(read)
     else:
         raise ValueError(f"{path} is neither a zip nor a tar archive.")
 

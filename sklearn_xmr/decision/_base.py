@@ -75,6 +75,8 @@ class BaseDecisionClassifier(
         ValueError
             If y is no classification target, a parameter is out of range, `cv` gives no split, or an
             estimator that is said to be fitted does not know the labels of y or predicts another form.
+        TypeError
+            If there are further arguments for an estimator that is said to be fitted.
         """
         validate_estimator_params(self)
         if y is None:
@@ -163,6 +165,11 @@ class BaseDecisionClassifier(
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         if get_config()["enable_metadata_routing"]:
             return process_routing(self, "fit", **weights, **params)
+        if params and self._is_prefit():
+            raise TypeError(
+                f"fit got {', '.join(map(repr, params))} for the estimator, which is fitted already and "
+                "takes nothing but X, y and sample_weight."
+            )
         if weights and isinstance(self.estimator, Pipeline):
             weights = {f"{self.estimator.steps[-1][0]}__sample_weight": sample_weight}
         return Bunch(estimator=Bunch(fit={**weights, **params}), splitter=Bunch(split={}))

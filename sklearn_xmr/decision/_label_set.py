@@ -53,7 +53,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
         Best labels of each row that the other rules choose from. None further down is ever predicted.
     min_positives : int, default=10
         For ``"label_thresholds"``: a label that fewer held-out rows have, or that is a candidate of
-        none of these, shares a threshold with such labels of about its frequency.
+        none of these, shares a threshold with such labels of about its frequency. A row counts once,
+        whatever its weight, and not if that is 0.
     cv : int, cross-validation generator, iterable or "prefit", default=5
         How rows are held out to tune thresholds; the estimator is fitted once for each fold, and then on
         all rows. ``"prefit"``, or an estimator in `sklearn.frozen.FrozenEstimator`: it is fitted

@@ -64,7 +64,7 @@ def label_thresholds(held_out, min_positives):
         Ranked labels of held-out rows.
     min_positives : int
         A label with fewer positive rows shares its threshold with labels of its frequency bin: 1 (or
-        none), 2-3, 4-7, ... positive rows.
+        none), 2-3, 4-7, ... positive rows. A row counts once, whatever its weight.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from sklearn_xmr.inspection._names import check_classifier
 from sklearn_xmr.metrics import precision_at_k
 from sklearn_xmr.utils._plotting import add_legend, check_axes, name_of_estimator
 from sklearn_xmr.utils._targets import check_truth
-from sklearn_xmr.utils._validation import check_positive_int
+from sklearn_xmr.utils._validation import check_positive_int, check_positive_ints
 
 DEFAULT_WIDTHS = (1, 2, 5, 10, 20, 50)
 
@@ -82,9 +82,7 @@ def beam_width_curve(classifier, X, y, *, beam_widths=DEFAULT_WIDTHS, k=5, n_rep
     True
     """
     check_classifier(classifier)
-    widths = [check_positive_int(width, "beam_widths") for width in beam_widths]
-    if not widths:
-        raise ValueError("beam_widths must hold at least one width, got none.")
+    widths = check_positive_ints(beam_widths, "beam_widths")
     k, n_repeats = check_positive_int(k, "k"), check_positive_int(n_repeats, "n_repeats")
     n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
     y = check_truth(y, n_samples, classifier.classes_.size)

@@ -190,7 +190,8 @@ def describe_tree(
         """Describe a node whose slots are first, ..., last - 1, then its children."""
         children = range(*tree.child_ptr[t][node : node + 2]) if t < tree.n_levels else range(0)
         bounds = [_slot_range(tree, t + 1, child) for child in children] if t < depth else []
-        order = sorted(range(len(bounds)), key=lambda i: (bounds[i][0] - bounds[i][1], i))[:max_children]
+        n_below = [_count_distinct(tree, *slots) for slots in bounds]
+        order = sorted(range(len(bounds)), key=lambda i: (-n_below[i], i))[:max_children]
         names_its_labels = t == tree.n_levels - 1 and t == depth  # a leaf: its children are what it names
         below = _distinct(tree.slot_labels[first:last])
         top, top_weights = ([], []) if levels is None or t == 0 else _top(levels[t - 1], node, n_features)
@@ -231,6 +232,11 @@ def _top(level, node, n_features):
     order = np.argsort(-weights, kind="stable")[:n_features]
     order = order[weights[order] > 0]
     return features[order], weights[order]
+
+
+def _count_distinct(tree, first, last):
+    """Number of labels in some slots."""
+    return _distinct(tree.slot_labels[first:last]).size if tree.has_overlap else last - first
 
 
 def _distinct(labels):

@@ -134,7 +134,7 @@ class LabelTreeDisplay:
         self.texts_ = [
             ax.annotate(
                 _text(node, has_features), (node.level, line), xytext=(13, 0), textcoords="offset points",
-                va="center", fontsize="small", annotation_clip=False,
+                va="center", fontsize="small", annotation_clip=False, parse_math=False,
             )
             for node, line in zip(nodes, down, strict=True)
         ]  # fmt: skip

@@ -41,7 +41,8 @@ def feature_names_of(classifier, feature_names):
 
 def label_names_of(classes, label_names):
     """The names given, or the classes where they are more than column numbers, or None."""
-    if label_names is None and not np.array_equal(classes, np.arange(classes.size)):
+    are_numbers = classes.dtype != bool and np.array_equal(classes, np.arange(classes.size))
+    if label_names is None and not are_numbers:
         label_names = classes
     return check_names(label_names, classes.size, "label_names")
 

@@ -91,6 +91,11 @@ class _TopKScorer:
         kwargs = "".join(f", {key}={reprlib.repr(value)}" for key, value in self._metric_kwargs.items())
         return f"make_topk_scorer({name}, k={self._k}{kwargs})"
 
+    @property
+    def __name__(self):
+        """What scikit-learn's displays write on an axis."""
+        return f"{getattr(self._metric, '__name__', 'score').removesuffix('_at_k')}_at_{self._k}"
+
     def __sklearn_clone__(self):
         return copy.deepcopy(self)
 
@@ -116,12 +121,19 @@ class _TopKScorer:
         ------
         RuntimeError
             If metadata routing is not enabled.
+        TypeError
+            If the metric takes no `sample_weight`.
+        ValueError
+            If the request is none of these.
         """
         if not get_config()["enable_metadata_routing"]:
             raise RuntimeError(
                 "set_score_request needs metadata routing: call "
                 "sklearn.set_config(enable_metadata_routing=True) first."
             )
+        if not self._accept_sample_weight():
+            raise TypeError(f"The metric of {self} takes no sample_weight.")
+        self._request(sample_weight)  # refuses what is no request
         self._sample_weight_request = sample_weight
         return self
 
@@ -133,9 +145,12 @@ class _TopKScorer:
         MetadataRequest
             With `sample_weight` for ``score``, if the metric takes it.
         """
+        return self._request(self._sample_weight_request)
+
+    def _request(self, sample_weight):
         request = MetadataRequest(owner=repr(self))
         if self._accept_sample_weight():
-            request.score.add_request(param="sample_weight", alias=self._sample_weight_request)
+            request.score.add_request(param="sample_weight", alias=sample_weight)
         return request
 
 

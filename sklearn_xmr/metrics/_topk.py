@@ -9,6 +9,7 @@ from sklearn_xmr.utils._sklearn_private import check_sample_weight
 from sklearn_xmr.utils._sparse_entries import contains_entries
 from sklearn_xmr.utils._validation import (
     as_array,
+    as_numbers,
     check_label_matrix,
     check_positive_int,
     check_sparse_structure,
@@ -70,7 +71,7 @@ def topk(scores, k):
 def _check_scores(scores, name):
     """A float array, or a csr_array with sorted columns and no duplicates."""
     if not sp.issparse(scores):
-        scores = as_array(scores, name)
+        scores = as_numbers(as_array(scores, name))
     if scores.ndim != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_labels), got shape {scores.shape}.")
     if scores.dtype.kind not in "biuf":
@@ -204,6 +205,7 @@ def _check_ranked_pair(y_pred, shape):
     if len(y_pred) != 2:
         raise ValueError(f"y_pred as a tuple must be (labels, scores), got {len(y_pred)} item(s).")
     labels, scores = as_array(y_pred[0], "y_pred: labels"), as_array(y_pred[1], "y_pred: scores")
+    scores = as_numbers(scores)
     n_samples, n_labels = shape
     if labels.ndim != 2 or labels.shape[0] != n_samples:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import numbers
 import reprlib
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 import scipy.sparse as sp
@@ -55,8 +55,7 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
                 f"{input_name} must be an indicator matrix of shape (n_samples, n_labels), "
                 f"got an array of shape {Y.shape}."
             )
-        if Y.dtype.kind == "O":  # columns of pandas' nullable types come so
-            Y = _as_numbers(Y)
+        Y = as_numbers(Y)
         kind = Y.dtype.kind
     if kind not in "biuf":
         hint = f"; {BINARIZER_HINT}" if kind in "OSU" else ""
@@ -86,14 +85,17 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
     )
 
 
-def _as_numbers(Y):
-    """An array of Python objects as float64 if they are numbers, else as it is."""
+def as_numbers(array):
+    """An array of Python objects as float64 if they are numbers, anything else as it is.
+
+    Columns of pandas' nullable types come as objects.
+    """
+    if array.dtype.kind != "O" or any(isinstance(value, (str, bytes)) for value in array.ravel()):
+        return array
     try:
-        if not any(isinstance(value, (str, bytes)) for value in Y.ravel()):
-            return Y.astype(np.float64)
+        return array.astype(np.float64)
     except (TypeError, ValueError):
-        pass
-    return Y
+        return array
 
 
 def as_csr_array(X):
@@ -231,6 +233,24 @@ def check_positive_int(value, name):
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")
     return int(value)
+
+
+def check_positive_ints(values, name):
+    """Return `values` as a list of one int or more, each of at least 1; otherwise say what came.
+
+    Raises
+    ------
+    TypeError
+        If `values` cannot be iterated over, or one is not an integer.
+    ValueError
+        If there is none, or one is below 1.
+    """
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be an array-like of integers, got {values!r}.")
+    values = [check_positive_int(value, name) for value in values]
+    if not values:
+        raise ValueError(f"{name} must hold at least one integer, got none.")
+    return values
 
 
 def as_kernel_csr(X):

@@ -337,3 +337,52 @@ def test_eurlex57k(server, tmp_path, monkeypatch):
 def test_published_table():
     assert len(_fetch._EURLEX57K.sha256) == 64
     assert all(url.startswith("https://") for url in _fetch._EURLEX57K.urls)
+
+
+def test_lines_that_end_as_on_windows(server, tmp_path):
+    files = pecos_files("t")
+    files |= {"xmc-base/toy/X.trn.txt": b"a\r\nb c\r\n", "xmc-base/toy/output-items.txt": b"x\r\ny"}
+    url, sha256 = server.add("/toy.tar.gz", make_tar(files))
+    data = fetch_xmc(url, sha256=sha256, data_home=tmp_path)
+    assert list(data.texts_train) == ["a", "b c"] and list(data.label_names) == ["x", "y"]
+
+
+def outside():
+    matrix = X.copy()
+    matrix.indices[0] = 77
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "match"),
+    [
+        ("t/X.trn.npz", npz_bytes(outside()), r"X\.trn\.npz must have column indices in \[0, 3\), got 77"),
+        ("t/X.tst.npz", npz_bytes(X * np.nan), r"X\.tst\.npz must hold finite values, got NaN"),
+        ("Y.trn.npz", b"garbage", r"Y\.trn\.npz must be a matrix of scipy\.sparse\.save_npz"),
+        ("Y.trn.npz", npz_bytes(2 * Y), r"Y\.trn\.npz must contain only 0 and 1"),
+        ("t/X.trn.npz", npz_bytes(X)[:-40], r"X\.trn\.npz must be a matrix of scipy\.sparse\.save_npz"),
+        ("X.trn.txt", b"\xff\n\n", r"X\.trn\.txt must be UTF-8"),
+    ],
+)
+def test_refuses_parts_that_cannot_be_read(server, tmp_path, member, content, match):
+    url, sha256 = server.add(
+        "/toy.tar.gz", make_tar(pecos_files("t") | {f"xmc-base/toy/{member}": content})
+    )
+    with pytest.raises(ValueError, match=match):
+        fetch_xmc(url, sha256=sha256, data_home=tmp_path)
+
+
+def test_refuses_damaged_members(server, tmp_path, archive):
+    start = archive.index(b"0:1")
+    damaged = archive[:start] + b"9" + archive[start + 1 :]
+    url, sha256 = server.add("/toy.zip", damaged)
+    with pytest.raises(ValueError, match=r"toy_train\.txt cannot be read: Bad CRC-32"):
+        fetch_xmc(url, sha256=sha256, data_home=tmp_path)
+
+
+def test_feature_sets_are_of_matrices(server, archive, tmp_path):
+    url, sha256 = server.add("/toy.zip", archive)
+    with pytest.raises(ValueError, match=r"feature_set must be None for .*, got 'tfidf'"):
+        fetch_xmc(url, sha256=sha256, data_home=tmp_path, feature_set="tfidf")
+    with pytest.raises(ValueError, match="The 'feature_set' parameter of fetch_xmc must be"):
+        fetch_xmc(url, sha256=sha256, data_home=tmp_path, feature_set=3)

@@ -457,3 +457,30 @@ def test_negative_weights_of_score(data, wrapper, one_class_per_row):
     model = wrapper(XRLinearClassifier(random_state=0), cv=2).fit(X, Y)
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
         model.score(X, Y, sample_weight=np.linspace(-1, 1, X.shape[0]))
+
+
+@pytest.mark.parametrize("make", [CalibratedXMRClassifier, LabelSetClassifier])
+def test_a_fitted_estimator_takes_no_arguments(data, ranker, make):
+    for parameters in ({"estimator": FrozenEstimator(ranker)}, {"estimator": ranker, "cv": "prefit"}):
+        model = make(**parameters)
+        with pytest.raises(
+            TypeError, match=r"fit got 'relevance', 'sample_weigth' for the estimator, which"
+        ):
+            model.fit(data[2], data[3], relevance=data[3], sample_weigth=np.ones(500))
+        assert not hasattr(model, "estimator_")
+
+
+def test_min_positives_counts_rows_of_weight(data, ranker):
+    X, Y = data[2], data[3]
+    n_rows = X.shape[0]
+    weights = (np.arange(n_rows) < n_rows // 2).astype(float)
+    some = slice(n_rows // 2)
+    thresholds = [
+        LabelSetClassifier(ranker, cv="prefit", min_positives=12).fit(*rows).thresholds_
+        for rows in (
+            (X[some], Y[some]),
+            (X[some], Y[some], np.full(n_rows // 2, 2.0)),
+            (X, Y, weights),
+        )
+    ]
+    np.testing.assert_array_equal(thresholds[1:], [thresholds[0]] * 2)

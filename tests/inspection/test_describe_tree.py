@@ -146,3 +146,19 @@ def test_counts_of_any_type(dtype):
     tree = LabelTree.from_paths([("a",), ("a",), ("a",), ("b",)])
     counts = np.array([0, 3, 1, 1]).astype(dtype)
     assert describe_tree(tree, label_counts=counts, n_labels=2).nodes[0].labels == ["label 1", "label 2"]
+
+
+def test_children_with_most_labels_first_whatever_their_copies():
+    membership = sp.csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]])
+    inner = sp.csr_array([[1, 0], [1, 0], [0, 1]])
+    tree = LabelTree.from_assignments([sp.csr_array(np.ones((2, 1))), inner, membership])
+    nodes = describe_tree(tree, max_children=1, max_depth=1).nodes
+    assert [(node.node, node.n_labels) for node in nodes[:2]] == [(0, 5), (1, 3)]
+
+
+def test_boolean_classes_are_names():
+    X, _ = random_problem(40, 10, 5)
+    classifier = XRLinearClassifier(random_state=0).fit(X, np.arange(40) % 2 == 0)
+    assert describe_tree(classifier).nodes[0].labels == ["False", "True"]
+    numbered = XRLinearClassifier(random_state=0).fit(X, np.arange(40) % 2)
+    assert describe_tree(numbered).nodes[0].labels == ["label 0", "label 1"]

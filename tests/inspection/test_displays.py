@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from _data import random_problem
 
-from sklearn_xmr import HierarchicalKMeans, XRLinearClassifier
+from sklearn_xmr import HierarchicalKMeans, LabelTree, XRLinearClassifier
 from sklearn_xmr.inspection import BeamWidthDisplay, LabelTreeDisplay, beam_width_curve, describe_tree
 from sklearn_xmr.metrics import precision_at_k
 
@@ -46,7 +46,8 @@ def test_beam_width_curve_of_any_matrix(fitted, container):
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"beam_widths": []}, ValueError, "beam_widths must hold at least one width"),
+        ({"beam_widths": []}, ValueError, "beam_widths must hold at least one integer"),
+        ({"beam_widths": 3}, TypeError, "beam_widths must be an array-like of integers, got 3"),
         ({"beam_widths": [0]}, ValueError, "beam_widths must be at least 1"),
         ({"k": 0}, ValueError, "k must be at least 1"),
         ({"n_repeats": 0}, ValueError, "n_repeats must be at least 1"),
@@ -95,3 +96,12 @@ def test_label_tree_display(fitted, plt):
     assert bare.ax_ is ax
     assert bare.texts_[0].get_text().startswith(f"30 labels: label {model.tree_.slot_labels[0]}, ")
     assert display.plot().texts_[0].get_text() == "30 labels"
+
+
+def test_names_are_no_formulas(plt):
+    tree = LabelTree.from_paths([("a",), ("a",), ("b",)])
+    display = LabelTreeDisplay.from_estimator(
+        tree, label_names=["US$ loans", "A$ loans", "tax_$ and cost_$"]
+    )
+    display.figure_.canvas.draw()
+    assert "US$ loans" in display.texts_[1].get_text() and not display.texts_[1].get_parse_math()

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from _data import random_problem
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from sklearn_xmr import XRLinearClassifier
+from sklearn_xmr import CalibratedXMRClassifier, XRLinearClassifier
+from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.metrics import (
     LabelFrequencyDisplay,
     PrecisionAtKDisplay,
@@ -18,6 +20,7 @@ from sklearn_xmr.metrics import (
     expected_calibration_error,
     precision_at_k,
     precision_recall_by_frequency,
+    topk,
 )
 from sklearn_xmr.utils._optional import import_optional
 
@@ -57,7 +60,7 @@ def test_precision_at_k(fitted, plt):
         "XRLinearClassifier",
         "mine",
     ]
-    with pytest.raises(ValueError, match="k must hold at least one number"):
+    with pytest.raises(ValueError, match="k must hold at least one integer"):
         PrecisionAtKDisplay.from_predictions(Y, ranking, k=[])
 
 
@@ -134,3 +137,31 @@ def test_import_optional():
     assert import_optional("json.decoder").JSONDecoder
     with pytest.raises(ImportError, match="nowhere is needed for this: python -m pip install nowhere"):
         import_optional("nowhere.to.be.found")
+
+
+def test_reliability_is_that_of_the_labels_answered(plt):
+    X, Y = make_xmc_classification(500, 100, 30, random_state=0)
+    classifier = XRLinearClassifier(random_state=0).fit(X[:200], Y[:200])
+    model = CalibratedXMRClassifier(FrozenEstimator(classifier), n_candidates=10).fit(
+        X[200:350], Y[200:350]
+    )
+    X, Y = X[350:], Y[350:]
+    assert np.any(topk(model.predict_proba(X), 3)[0] != model.predict_topk(X, 3)[0])  # equal probabilities
+    for k in (1, 3):
+        display = ReliabilityDisplay.from_estimator(model, X, Y, k=k)
+        assert display.ece == expected_calibration_error(Y, model.predict_topk(X, k), k=k)
+    wide = ReliabilityDisplay.from_estimator(model, X, Y, k=20)  # more than there are probabilities of
+    assert wide.curve.counts.sum() == 10 * X.shape[0]
+    dense = CalibratedXMRClassifier(FrozenEstimator(classifier)).fit(X, Y.toarray().astype(int))
+    wanted = expected_calibration_error(Y, dense.predict_topk(X, 4), k=4)
+    assert ReliabilityDisplay.from_estimator(dense, X, Y, k=4).ece == wanted
+
+
+def test_bars_in_another_style(fitted, plt):
+    model, X, Y = fitted
+    display = LabelFrequencyDisplay.from_estimator(
+        model, X, Y, y_train=Y, edges=[20, 25], width=0.2, label="mine"
+    )
+    left, right = display.precision_bars_[0], display.recall_bars_[0]
+    assert left.get_width() == pytest.approx(0.2) and left.get_x() + 0.2 == pytest.approx(right.get_x())
+    assert display.recall_bars_.get_label() == "mine"

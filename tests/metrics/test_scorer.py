@@ -11,7 +11,14 @@ from _data import random_problem
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score, cross_validate
+from sklearn.model_selection import (
+    GridSearchCV,
+    LearningCurveDisplay,
+    RandomizedSearchCV,
+    ValidationCurveDisplay,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -236,6 +243,33 @@ class TestMetadataRouting:
 
     def test_metric_without_weights_requests_nothing(self):
         assert make_topk_scorer(coverage_at_k).get_metadata_routing().score.requests == {}
+
+
+def test_requests_that_cannot_be_met():
+    with sklearn.config_context(enable_metadata_routing=True):
+        with pytest.raises(
+            TypeError, match=r"make_topk_scorer\(coverage_at_k, k=1\) takes no sample_weight"
+        ):
+            make_topk_scorer(coverage_at_k, k=1).set_score_request(sample_weight=True)
+        with pytest.raises(ValueError, match="sample_weight"):
+            make_topk_scorer(precision_at_k).set_score_request(sample_weight=3)
+
+
+@pytest.mark.parametrize("display", [LearningCurveDisplay, ValidationCurveDisplay])
+def test_displays_of_scikit_learn(data, display):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    X, Y = data[0], sp.csr_array(data[1])
+    of_display = {
+        LearningCurveDisplay: {"train_sizes": [0.5, 1.0]},
+        ValidationCurveDisplay: {"param_name": "shift", "param_range": [0, 1]},
+    }
+    with sklearn.config_context(skip_parameter_validation=True):  # a sparse y
+        shown = display.from_estimator(
+            FakeRanker(), X, Y, scoring=precision_at_3_scorer, cv=2, **of_display[display]
+        )
+    assert shown.ax_.get_ylabel() == "Precision at 3"
+    matplotlib.pyplot.close(shown.figure_)
 
 
 def test_score_request_needs_routing():

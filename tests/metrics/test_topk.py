@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from reference.metrics import topk_row
 
 import sklearn_xmr.metrics._topk as topk_module
-from sklearn_xmr.metrics import topk
+from sklearn_xmr.metrics import precision_at_k, topk
 
 INF = np.inf
 # few distinct values, so that ties are the rule
@@ -140,3 +140,16 @@ def test_integers_that_float64_rounds_are_refused(container):
     for wrong in (scores.astype(np.uint64) + np.uint64(1), scores - 1):
         with pytest.raises(ValueError, match=r"scores must be at most 2 \*\* 53 where they are integers"):
             topk(container(wrong), 1)
+
+
+def test_nullable_columns_of_pandas():
+    pd = pytest.importorskip("pandas")
+    scores = pd.DataFrame([[0.1, 0.9, 0.5], [0.3, 0.2, 0.7]])
+    for frame in (scores.astype("Float64"), (10 * scores).astype("Int64")):
+        assert topk(frame, 2)[0].tolist() == [[1, 2], [2, 0]]
+        assert precision_at_k([[0, 1, 0], [0, 0, 1]], frame, k=1) == 1
+    pair = np.array([[1], [2]]), pd.DataFrame([[0.9], [0.7]], dtype="Float64")
+    assert precision_at_k([[0, 1, 0], [0, 0, 1]], pair, k=1) == 1
+    missing = pd.DataFrame([[0.1, None]], dtype="Float64")
+    with pytest.raises(ValueError, match="scores must be numeric, got dtype object"):
+        topk(missing, 1)

@@ -147,7 +147,7 @@ class LabelFrequencyDisplay:
         name : str, default=None
             Title; None takes that of the display.
         **kwargs : dict
-            Passed to ``ax.bar``.
+            Passed to ``ax.bar``, for both bars of a pair.
 
         Returns
         -------
@@ -157,12 +157,13 @@ class LabelFrequencyDisplay:
         ax = check_axes(ax)
         name = self.name if name is None else name
         positions = np.arange(len(self.bins.lowest))
-        width = 0.38
+        style = {"width": 0.38, **kwargs}
+        half = np.asarray(style["width"]) / 2
         self.precision_bars_ = ax.bar(
-            positions - width / 2, self.bins.precision, width, label=f"precision at {self.k}", **kwargs
+            positions - half, self.bins.precision, **{"label": f"precision at {self.k}", **style}
         )
         self.recall_bars_ = ax.bar(
-            positions + width / 2, self.bins.recall, width, label=f"recall at {self.k}", **kwargs
+            positions + half, self.bins.recall, **{"label": f"recall at {self.k}", **style}
         )
         for bars in (self.precision_bars_, self.recall_bars_):
             ax.bar_label(bars, fmt="%.2f", padding=2, fontsize="small")

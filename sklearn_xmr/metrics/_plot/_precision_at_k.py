@@ -1,14 +1,12 @@
 """Precision against k."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from sklearn_xmr.metrics._ranking import precision_at_k
 from sklearn_xmr.metrics._scorer import predict_ranking
 from sklearn_xmr.utils._optional import import_optional
 from sklearn_xmr.utils._plotting import add_legend, check_axes, name_of_estimator
-from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
+from sklearn_xmr.utils._validation import check_label_matrix, check_positive_ints
 
 
 class PrecisionAtKDisplay:
@@ -82,7 +80,7 @@ class PrecisionAtKDisplay:
         display : PrecisionAtKDisplay
             The display, drawn.
         """
-        y, k = check_label_matrix(y), _check_k(k)
+        y, k = check_label_matrix(y), check_positive_ints(k, "k")
         y_pred = predict_ranking(estimator, X, min(max(k), y.shape[1]))
         name = name_of_estimator(estimator, name)
         return cls.from_predictions(y, y_pred, k=k, sample_weight=sample_weight, name=name, ax=ax, **kwargs)
@@ -115,7 +113,7 @@ class PrecisionAtKDisplay:
         display : PrecisionAtKDisplay
             The display, drawn.
         """
-        k = _check_k(k)
+        k = check_positive_ints(k, "k")
         precision = [precision_at_k(y_true, y_pred, k=each, sample_weight=sample_weight) for each in k]
         return cls(k=k, precision=precision, name=name).plot(ax=ax, **kwargs)
 
@@ -147,12 +145,3 @@ class PrecisionAtKDisplay:
         add_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-
-def _check_k(k):
-    if not isinstance(k, Iterable):
-        raise TypeError(f"k must be an array-like of integers, got {k!r}.")
-    k = [check_positive_int(each, "k") for each in k]
-    if not k:
-        raise ValueError("k must hold at least one number, got none.")
-    return k

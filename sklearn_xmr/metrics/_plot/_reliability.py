@@ -1,9 +1,13 @@
 """Reliability curve of the k best labels."""
 
+import numpy as np
+import scipy.sparse as sp
+
 from sklearn_xmr.metrics._calibration import calibration_curve_at_k, expected_calibration_error
-from sklearn_xmr.metrics._scorer import label_probabilities
+from sklearn_xmr.metrics._scorer import label_probabilities, predict_ranking
 from sklearn_xmr.metrics._topk import topk
 from sklearn_xmr.utils._plotting import add_legend, check_axes, name_of_estimator
+from sklearn_xmr.utils._sparse_entries import contains_entries
 from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
 
 
@@ -59,7 +63,8 @@ class ReliabilityDisplay:
         Parameters
         ----------
         estimator : object
-            Fitted, with ``predict_proba``; a `Pipeline` will do.
+            Fitted, with ``predict_proba``; a `Pipeline` will do. Which labels are the best ones says its
+            ``predict_topk``, where it has that.
         X : array-like, sparse matrix or list of texts, of n_samples rows
             Test rows.
         y : {array-like, sparse matrix} of shape (n_samples, n_labels)
@@ -93,7 +98,7 @@ class ReliabilityDisplay:
                 "CalibratedXMRClassifier turns scores into probabilities."
             )
         y = check_label_matrix(y)
-        y_proba = topk(label_probabilities(estimator, X), min(check_positive_int(k, "k"), y.shape[1]))
+        y_proba = _ranked_probabilities(estimator, X, min(check_positive_int(k, "k"), y.shape[1]))
         name = name_of_estimator(estimator, name)
         return cls.from_predictions(
             y, y_proba, k=k, n_bins=n_bins, strategy=strategy, name=name, ax=ax, **kwargs
@@ -167,3 +172,22 @@ class ReliabilityDisplay:
         add_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _ranked_probabilities(estimator, X, k):
+    """The k best labels of each row and their probabilities.
+
+    Probabilities may be equal where ``predict_topk`` tells labels apart, and these are then what it says.
+    """
+    ranking = predict_ranking(estimator, X, k, want_probabilities=True)
+    if not isinstance(ranking, tuple):
+        return topk(ranking, k)
+    labels, probabilities = ranking[0], label_probabilities(estimator, X)
+    rows = np.arange(labels.shape[0])[:, None]
+    found = labels >= 0
+    if sp.issparse(probabilities):
+        probabilities = sp.csr_array(probabilities)
+        found = contains_entries(probabilities, rows, labels)
+    values = probabilities[rows, np.maximum(labels, 0)]
+    values = values.toarray() if sp.issparse(values) else values
+    return np.where(found, labels, -1), np.where(found, values, -np.inf)
