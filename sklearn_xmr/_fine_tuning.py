@@ -100,10 +100,11 @@ class Curriculum:
                 log("level %d of %d, step %d of %d: loss %.4f%s, %.0f s", number + 1, len(self.levels),
                     progress.step, training.n_steps, progress.losses[-1], validation,
                     progress.seconds)  # fmt: skip
-                if checkpoint is not None and self.processes.is_first:
+                if checkpoint is not None:
                     facts = {"seed": self.seed, "number": number, "history": history,
                              "progress": asdict(progress)}  # fmt: skip
-                    checkpoint.save({**training.state(), **_arrays_of(rows)}, facts)
+                    tensors = {**training.state(), **_arrays_of_tree(self.tree), **_arrays_of(rows)}
+                    self.processes.on_first(lambda: checkpoint.save(tensors, facts))
 
             training.run(look)
             history.append({"n_nodes": self.tree.n_nodes[level], **asdict(training.progress)})
@@ -258,6 +259,27 @@ def epochs_of_levels(n_epochs, n_levels):
     if not all(isinstance(number, Real) and 0 < number < np.inf for number in epochs):
         raise ValueError(f"n_epochs must be positive, finite numbers, got {n_epochs!r}.")
     return epochs
+
+
+def tree_of_checkpoint(tensors):
+    """The preliminary tree that an interrupted fit went by.
+
+    Made anew it might be another one: embeddings, where it is made of these, are rounded otherwise by other
+    numbers of processes.
+    """
+    arrays = [tensors[name].numpy() for name in sorted(tensors, key=_level_of) if _level_of(name) >= 0]
+    return LabelTree(arrays, tensors["tree.slot_labels"].numpy())
+
+
+def _arrays_of_tree(tree):
+    """Copies, because torch takes no arrays that cannot be written to."""
+    levels = {f"tree.child_ptr.{t}": ptr.copy() for t, ptr in enumerate(tree.child_ptr)}
+    return {**levels, "tree.slot_labels": tree.slot_labels.copy()}
+
+
+def _level_of(name):
+    """Number of the level whose `child_ptr` has that name in a checkpoint, -1 for other names."""
+    return int(name.rpartition(".")[2]) if name.startswith("tree.child_ptr.") else -1
 
 
 def _arrays_of(matrix):

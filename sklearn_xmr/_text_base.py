@@ -25,6 +25,7 @@ from sklearn_xmr.indexing import HierarchicalKMeans, OverlappingIndexer
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
+from sklearn_xmr.utils._optional import came_with_code
 from sklearn_xmr.utils._parameter_defaults import ParameterDefaultsMixin
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import validate_estimator_params
@@ -93,8 +94,10 @@ class BaseTextXMRClassifier(
             If torch or transformers is not installed.
         ValueError
             If X, y, sample_weight or relevance is malformed, a setting does not fit the encoder, a
-            checkpoint is damaged, training diverges, or the processes were given different data. An earlier
-            fit stays usable.
+            checkpoint is damaged, training diverges, the processes were given different data or parameters,
+            or share a fit inside of a joblib thread. An earlier fit stays usable.
+        OSError
+            If the encoder cannot be found or had, or a checkpoint cannot be written.
         TypeError
             If X is no sequence of str, encoder a pair of other things than a model and a tokenizer, or the
             ranker's ``fit`` does not take the weights that are given.
@@ -129,7 +132,7 @@ class BaseTextXMRClassifier(
         )  # fmt: skip
         vectorizer, features = processes.on_first(lambda: self._fit_vectorizer(texts, seed))
         tokens = encoder.tokenize(texts)
-        processes.check_same(lambda: (tokens, targets, encoder.arrays()))
+        processes.check_same(lambda: (tokens, targets, encoder.arrays(), self._shared_parameters()))
         log("%d texts, %.0f tokens each", len(texts), tokens.lengths.mean())
         clock.end("features")
         history, checkpoint, held_out = [], None, np.empty(0, dtype=np.int64)
@@ -144,8 +147,8 @@ class BaseTextXMRClassifier(
         ranker = processes.on_first(lambda: self._fit_ranker(features, embeddings, y, targets.given, seed))
         clock.end("ranking")
         log("%s", ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in clock.seconds.items()))
-        if checkpoint is not None and processes.is_first:
-            checkpoint.delete()
+        if checkpoint is not None:
+            processes.on_first(checkpoint.delete)
 
         # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
         self.classes_ = getattr(ranker, "classes_", targets.classes)
@@ -157,6 +160,24 @@ class BaseTextXMRClassifier(
         self.fit_seconds_ = clock.seconds
         self._embedding_weight = self.embedding_weight
         return self
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if isinstance(self.encoder, tuple) and any(map(came_with_code, self.encoder)):
+            from sklearn_xmr._torch._encoder_state import PairWithCode
+
+            state["encoder"] = PairWithCode(self.encoder)
+        return state
+
+    def _shared_parameters(self):
+        """Parameters that all of several processes go by.
+
+        The others are read by the first alone, may differ, or are looked at as what they made.
+        """
+        alone = {"encoder", "vectorizer", "preliminary_indexer", "ranker", "device", "random_state",
+                 "checkpoint_dir", "verbose"}  # fmt: skip
+        parameters = self.get_params(deep=False)
+        return {name: _as_plain(value) for name, value in parameters.items() if name not in alone}
 
     def _fit_vectorizer(self, texts, seed):
         """The fitted vectorizer and its features, None where they are dropped."""
@@ -174,7 +195,7 @@ class BaseTextXMRClassifier(
 
     def _fine_tune(self, encoder, tokens, features, targets, seed, log, processes):
         """Train the encoder in place; returns history, checkpoint (None if not kept), held-out rows."""
-        from sklearn_xmr._fine_tuning import Curriculum
+        from sklearn_xmr._fine_tuning import Curriculum, tree_of_checkpoint
         from sklearn_xmr._torch._training import TrainingSettings
         from sklearn_xmr._torch._training_form import frozen_layers
 
@@ -193,10 +214,13 @@ class BaseTextXMRClassifier(
                 log("going on from %s", checkpoint.path)
         # around all that takes long: it refuses a wrong number of layers
         with frozen_layers(encoder.model, self.n_frozen_layers):
-            Z = features
-            if features is None:
-                Z = sp.csr_array(normalize(processes.embed(encoder, tokens)))
-            tree = processes.on_first(lambda: self._preliminary_tree(Z, targets, seed))
+            if saved is None:
+                Z = features
+                if features is None:
+                    Z = sp.csr_array(normalize(processes.embed(encoder, tokens)))
+                tree = processes.on_first(lambda: self._preliminary_tree(Z, targets, seed))
+            else:
+                tree = tree_of_checkpoint(saved[0])
             curriculum = Curriculum(
                 encoder, tokens, features, targets, tree, self, settings, seed, processes
             )

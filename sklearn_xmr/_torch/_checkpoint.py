@@ -44,7 +44,13 @@ class Checkpoint:
             ) from error
 
     def save(self, tensors, facts):
-        """Write a dict of tensors and ndarrays, and a dict of plain values."""
+        """Write a dict of tensors and ndarrays, and a dict of plain values.
+
+        Raises
+        ------
+        OSError
+            If that fails; what was saved before stays.
+        """
         # a name of its own: fits that differ in their rankers alone share the file
         unfinished = self.path.with_suffix(f".{uuid.uuid4().hex}.tmp")
         # clones, because safetensors refuses tensors that share memory
@@ -52,12 +58,12 @@ class Checkpoint:
             name: torch.as_tensor(tensor).detach().cpu().contiguous().clone()
             for name, tensor in tensors.items()
         }
-        metadata = {
-            "facts": json.dumps(facts), "fingerprint": self.fingerprint, "digest": _digest(tensors),
-        }  # fmt: skip
+        metadata = {"facts": json.dumps(facts), "fingerprint": self.fingerprint}
         try:
-            save_file(tensors, unfinished, metadata)
+            save_file(tensors, unfinished, {**metadata, "digest": _digest(tensors, metadata)})
             os.replace(unfinished, self.path)
+        except SafetensorError as error:
+            raise OSError(f"checkpoint_dir: {self.path} could not be written: {error}") from error
         finally:
             unfinished.unlink(missing_ok=True)
 
@@ -75,7 +81,7 @@ class Checkpoint:
                 if metadata["fingerprint"] != self.fingerprint:
                     raise ValueError("it is that of another fit")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-            if metadata["digest"] != _digest(tensors):
+            if metadata.pop("digest") != _digest(tensors, metadata):
                 raise ValueError("its contents changed after it was written")
             return tensors, json.loads(metadata["facts"])
         except FileNotFoundError:
@@ -104,9 +110,9 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def _digest(tensors):
-    """Hash of tensors and their names, in which a flipped bit shows."""
-    found = hashlib.blake2b()
+def _digest(tensors, metadata):
+    """Hash of tensors, their names and what else is in a file, in which a flipped bit shows."""
+    found = hashlib.blake2b(repr(sorted(metadata.items())).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -6,6 +6,7 @@ accumulation work as they do in one process.
 """
 
 import os
+import pickle
 import warnings
 from datetime import timedelta
 from weakref import WeakKeyDictionary
@@ -14,6 +15,7 @@ import joblib
 import numpy as np
 import torch
 import torch.distributed as dist
+from joblib.parallel import get_active_backend
 
 #: Longest step of a single process that the others wait for. A process that dies closes its connections,
 #: which the others notice at once; this is for machines that vanish.
@@ -41,7 +43,13 @@ class Processes:
 
     @classmethod
     def joined(cls):
-        """Those of torch's default process group, where the user has made one."""
+        """Those of torch's default process group, where the user has made one.
+
+        Raises
+        ------
+        ValueError
+            In a thread of joblib's, beside which others may fit.
+        """
         if not dist.is_available():
             return cls()
         if not dist.is_initialized():
@@ -57,6 +65,11 @@ class Processes:
         size = dist.get_world_size()
         if size == 1:
             return cls()
+        if get_active_backend()[0].nesting_level:
+            raise ValueError(
+                f"n_jobs must be 1 around a fit that {size} processes share: fits side by side would take "
+                "each other's messages."
+            )
         if dist.group.WORLD not in _waiting_groups:
             _waiting_groups[dist.group.WORLD] = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
         return cls(dist.get_rank(), size, _waiting_groups[dist.group.WORLD])
@@ -83,14 +96,18 @@ class Processes:
         """What `function()` gives in the first process, in all of them; they raise what it raises."""
         if self.size == 1:
             return function()
-        answer = [None]
+        result = failure = content = None
         if self.is_first:
             try:
-                answer = [(function(), None)]
+                result = function()
+                content = _pickled((result, None))
             except Exception as error:
-                answer = [(None, error)]
+                failure = error
+                content = _pickled_failure(error)
+        answer = [content]
         dist.broadcast_object_list(answer, group=self._waiting_group)
-        result, failure = answer[0]
+        if not self.is_first:
+            result, failure = pickle.loads(answer[0])
         if failure is not None:
             raise failure
         return result
@@ -109,8 +126,8 @@ class Processes:
         dist.all_gather_object(hashes, joblib.hash(data()), group=self._waiting_group)
         if len(set(hashes)) > 1:
             raise ValueError(
-                f"X, y, their weights and encoder must be the same in all {self.size} processes, which "
-                "share the rows themselves; got different ones."
+                f"X, y, their weights, encoder and parameters must be the same in all {self.size} "
+                "processes, which share the rows themselves; got different ones."
             )
 
     # ------------------------------------------------------------------ tensors
@@ -154,6 +171,28 @@ class Processes:
             dist.broadcast(vectors, rank)
             part[:] = vectors.cpu().numpy()
         return embeddings
+
+
+def _pickled(result):
+    try:
+        return pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # of many kinds
+        raise ValueError(
+            "vectorizer, preliminary_indexer and ranker must pickle where several processes share a fit: "
+            f"{error}"
+        ) from error
+
+
+def _pickled_failure(error):
+    """The exception, or where it does not pickle, its text in another."""
+    try:
+        content = pickle.dumps((None, error))
+        pickle.loads(content)
+    except Exception:
+        content = pickle.dumps(
+            (None, RuntimeError(f"{type(error).__name__} in the first process: {error}"))
+        )
+    return content
 
 
 ALONE = Processes()

@@ -1,20 +1,16 @@
 """TextEncoder: a Hugging Face model and tokenizer, pooled to one vector per text."""
 
 import copy
-import tempfile
 import warnings
-from contextlib import contextmanager
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 import torch
 import transformers
-from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
-from transformers.utils import logging
 
+from sklearn_xmr._torch._encoder_state import check_model, read_model, restored, state_of
 from sklearn_xmr._torch._pooling import written_pooling
-from sklearn_xmr._torch._random_numbers import own_random_numbers
 from sklearn_xmr._torch._tokens import tokenize
 
 #: Tokens, padding included, of a batch that is encoded without gradients. A processor's caches hold its
@@ -81,8 +77,12 @@ class TextEncoder:
         ValueError
             If this machine lacks `device`, `max_length` is more than the model can take, it lacks what
             `pooling` asks for, its folder asks for a pooling that is not offered, the tokenizer knows
-            tokens that the model does not, or the model of a pair decodes as well where its encoder can be
-            had alone.
+            tokens that the model does not, the model cannot compute in `precision`, the model of a pair
+            decodes as well where its encoder can be had alone, or is none that its configuration makes.
+        TypeError
+            If a pair holds other things than a model and a tokenizer.
+        OSError
+            If there is no such encoder, or it cannot be had.
         """
         device = _find_device(device)
         if isinstance(encoder, tuple):
@@ -91,7 +91,7 @@ class TextEncoder:
                     f"encoder must be a name, a folder or a pair (model, tokenizer), got {encoder!r}."
                 )
             model, tokenizer = encoder
-            types = torch.nn.Module, transformers.PreTrainedTokenizerBase
+            types = transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase
             if not all(map(isinstance, encoder, types)):
                 raise TypeError(
                     "encoder must be a name, a folder or a pair (model, tokenizer) of transformers, got "
@@ -106,17 +106,15 @@ class TextEncoder:
                 )
             tokenizer = copy.deepcopy(tokenizer)
         else:
-            config = AutoConfig.from_pretrained(encoder)
-            is_known = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
-            # the former reads the encoder of T5 without its decoder
-            model = _read_model(AutoModelForTextEncoding if is_known else AutoModel, encoder)
-            tokenizer = AutoTokenizer.from_pretrained(encoder)
+            model, tokenizer = _read_pair(encoder)
         if pooling == "auto":
             pooling = "mean" if isinstance(encoder, tuple) else written_pooling(encoder)
         if pooling == "pooler" and getattr(model, "pooler", None) is None:
             raise ValueError(
                 f"pooling='pooler' needs a model with a pooler, {type(model).__name__} has none."
             )
+        if isinstance(encoder, tuple):
+            check_model(model, ignored=() if pooling == "pooler" else ("pooler.",))
         longest = min(tokenizer.model_max_length, _n_positions(model))
         if max_length > longest:
             raise ValueError(f"max_length must be at most {longest} for this encoder, got {max_length}.")
@@ -147,8 +145,15 @@ class TextEncoder:
     def _depends_on_padding(self):
         """Whether the vector of a short text changes beside a long one by more than rounding does."""
         tokens = self.tokenize(["a", "a " * 8])
-        with torch.inference_mode():
-            alone, beside = (self.pooled(tokens, np.arange(n))[0] for n in (1, 2))
+        try:
+            with torch.inference_mode():
+                alone, beside = (self.pooled(tokens, np.arange(n))[0] for n in (1, 2))
+        except Exception as error:  # DeBERTa fills with numbers that bfloat16 has not
+            raise ValueError(
+                f"encoder must have a model that embeds texts with precision={self.precision!r}; "
+                f"{type(self.model).__name__} does not: {error}"
+            ) from error
+        self.n_dims = alone.numel()
         return bool((alone - beside).abs().max() > PADDING_TOLERANCE * alone.abs().max())
 
     def rounded(self):
@@ -166,10 +171,11 @@ class TextEncoder:
     def _settings(self):
         return {name: getattr(self, name) for name in ("pooling", "max_length", "precision")}
 
-    @property
+    @cached_property
     def n_dims(self):
-        """Width of a vector, int."""
-        return self.model.config.hidden_size
+        """Width of a vector, int; some models project from their hidden_size."""
+        with torch.inference_mode():
+            return self.pooled(self.tokenize(["a"]), np.arange(1)).shape[1]
 
     def arrays(self):
         """The weights by name, as ndarrays."""
@@ -244,37 +250,12 @@ class TextEncoder:
     # ------------------------------------------------------------------ pickling
 
     def __getstate__(self):
-        # the files of a Hugging Face folder, weights as safetensors: no pickled modules
-        with tempfile.TemporaryDirectory() as folder, _no_progress_bars():
-            self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
-            files = {
-                path.relative_to(folder).as_posix(): path.read_bytes()
-                for path in Path(folder).rglob("*")  # several chat templates are in a folder of their own
-                if path.is_file()
-            }
         settings = {**self._settings(), "is_rounded": self.is_rounded}
-        # of T5EncoderModel, the configuration says T5Model
-        classes = {"model_class": _portable(self.model), "tokenizer_class": _portable(self.tokenizer)}
-        return {"files": files, **classes, "settings": settings, "device": str(self.device)}
+        parts = state_of(self.model, self.tokenizer)
+        return {"parts": parts, "settings": settings, "device": str(self.device)}
 
     def __setstate__(self, state):
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in state["files"].items():
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            model_class, tokenizer_class = state.get("model_class"), state.get("tokenizer_class")
-            if model_class is None or isinstance(model_class, str):
-                model_class = getattr(transformers, model_class or "AutoModel", AutoModel)
-            if tokenizer_class is None or isinstance(tokenizer_class, str):
-                tokenizer_class = AutoTokenizer
-            with _no_progress_bars():
-                model = _read_model(model_class, folder, local_files_only=True)
-            tokenizer = tokenizer_class.from_pretrained(folder, local_files_only=True)
-        if "tokenizer.json" in state["files"] and hasattr(tokenizer, "_tokenizer"):
-            # some classes make theirs anew from the vocabulary, and forget what else was changed
-            tokenizer._tokenizer = Tokenizer.from_str(state["files"]["tokenizer.json"].decode())
+        model, tokenizer = restored(state["parts"])
         device = torch.device(state["device"])
         if not _is_there(device):
             device = _find_device(None)
@@ -285,28 +266,22 @@ class TextEncoder:
         self.__init__(model, tokenizer, device=device, **state["settings"])
 
 
-def _portable(thing):
-    """Name of its class if it is one of transformers, where another version finds it; else the class."""
-    made_by = type(thing)
-    return made_by.__name__ if made_by.__module__.split(".")[0] == "transformers" else made_by
-
-
-def _read_model(model_class, name, **settings):
-    """The model as it was written; weights that are missing there are the same each time."""
-    with own_random_numbers():
-        return model_class.from_pretrained(name, **settings)
-
-
-@contextmanager
-def _no_progress_bars():
-    """For files that the user does not know of."""
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+def _read_pair(encoder):
+    """Model and tokenizer by name or folder."""
+    # asked not to, transformers does not ask at the terminal whether it may run code that came with a model
+    settings = {"trust_remote_code": False}
     try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()
+        config = AutoConfig.from_pretrained(encoder, **settings)
+        is_known = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+        # the former reads the encoder of T5 without its decoder
+        model = read_model(AutoModelForTextEncoding if is_known else AutoModel, encoder, **settings)
+        return model, AutoTokenizer.from_pretrained(encoder, **settings)
+    except (OSError, ValueError) as error:
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(
+            f"encoder must be the name or folder of a model that transformers reads, or a pair (model, "
+            f"tokenizer), also where code came with the model; got {str(encoder)!r}: {error}"
+        ) from error
 
 
 def _n_positions(model):

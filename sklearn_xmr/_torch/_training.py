@@ -127,7 +127,6 @@ class LevelTraining:
     def run(self, look):
         """Train to the end; `look(training)` is called every so many steps, and once at the end."""
         settings, model = self.settings, self.encoder.model
-        devices = [self.encoder.device] if self.encoder.device.type == "cuda" else []
         window, start = [], time.perf_counter() - self.progress.seconds
         form = training_form(
             self.encoder,
@@ -137,7 +136,7 @@ class LevelTraining:
             longest=int(self.tokens.lengths.max()),
         )
         plain = torch.autocast(self.encoder.device.type, enabled=False)  # whatever the caller is in
-        with form as forward, own_random_numbers(devices), torch.enable_grad(), plain:
+        with form as forward, torch.enable_grad(), plain:
             while self.progress.step < self.n_steps and not self.progress.is_stuck(settings.patience):
                 window.append(self._step(self.progress.step, forward))
                 self.progress.step += 1
@@ -162,14 +161,15 @@ class LevelTraining:
     def _step(self, step, forward):
         # each process draws its own dropout and negatives; the 0 of the first is what numpy pads with
         rng = np.random.default_rng([self.seed, 1, step, self.processes.rank])
-        torch.manual_seed(int(rng.integers(2**62)))
         batch = self._batch(step)
         total = torch.zeros((), device=self.encoder.device)
-        for part in np.array_split(self.processes.share(batch), self.settings.accumulation_steps):
-            if part.size:
-                loss = self._losses(part, forward, self.settings.max_candidates, rng).sum() / batch.size
-                loss.backward()
-                total += loss.detach()
+        # a step at a time, so that threads that train, or read an encoder, do not wait for whole levels
+        with own_random_numbers(int(rng.integers(2**62)), self.encoder.device):
+            for part in np.array_split(self.processes.share(batch), self.settings.accumulation_steps):
+                if part.size:
+                    loss = self._losses(part, forward, self.settings.max_candidates, rng).sum() / batch.size
+                    loss.backward()
+                    total += loss.detach()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         total = self.processes.sum_gradients(parameters, total)
         torch.nn.utils.clip_grad_norm_(self.encoder.model.parameters(), MAX_GRADIENT_NORM)

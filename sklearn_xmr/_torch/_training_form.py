@@ -8,7 +8,8 @@ from torch.func import functional_call
 
 #: Names under which modules keep a dropout that is a plain number.
 DROPOUT_ATTRIBUTES = (
-    "activation_dropout", "attention_dropout", "dropout", "dropout_p", "dropout_prob", "hidden_dropout",
+    "activation_dropout", "attention_dropout", "drop_prob", "dropout", "dropout_p", "dropout_prob",
+    "hidden_dropout",
 )  # fmt: skip
 #: Up to so many tokens, on a CPU in bfloat16, plain products train in half to three quarters of the time of
 #: torch's fused attention, whose backward pass is slow there; with more tokens they are no faster.

@@ -1,4 +1,4 @@
-"""Import of optional packages, with a hint how to get them."""
+"""Optional packages: their import, with a hint how to get them, and what is of them."""
 
 from importlib import import_module
 
@@ -25,3 +25,11 @@ def import_optional(module):
     except ImportError as error:
         package = module.split(".")[0]
         raise ImportError(f"{package} is needed for this: python -m pip install {package}") from error
+
+
+def came_with_code(thing):
+    """Whether a model or tokenizer of transformers is of code beside its weights, and of no package.
+
+    transformers imports such code as modules of ``transformers_modules``, which other processes lack.
+    """
+    return type(thing).__module__.split(".")[0] == "transformers_modules"

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformer.conftest import WhoWins, tiny_model, tiny_tokenizer
 
-from sklearn_xmr import HierarchicalKMeans, XRTransformerClassifier
+from sklearn_xmr import HierarchicalKMeans, XMREnsembleClassifier, XRTransformerClassifier
+from sklearn_xmr._torch import _training
 from sklearn_xmr._torch._checkpoint import Checkpoint
 from sklearn_xmr._torch._distributed import Processes
 from sklearn_xmr._torch._encoder import TextEncoder
@@ -119,6 +121,36 @@ def interrupted_after(n_looks, **changes):
 def message_of_failed(**changes):
     try:
         fit(**changes)
+    except (OSError, RuntimeError, ValueError) as error:
+        return str(error)
+    raise AssertionError("did not fail")
+
+
+class OfLocalError(TfidfVectorizer):
+    """Fails by an exception that does not pickle."""
+
+    def fit_transform(self, texts, y=None):
+        class LocalError(RuntimeError):
+            pass
+
+        raise LocalError("Unheard of")
+
+
+def message_of_full_disk(folder):
+    def fill_the_disk(*args):
+        raise OSError("No space left on device")
+
+    save, Checkpoint.save = Checkpoint.save, fill_the_disk
+    try:
+        return message_of_failed(checkpoint_dir=folder)
+    finally:
+        Checkpoint.save = save
+
+
+def message_of_fits_side_by_side():
+    classifier = clone(fit(fine_tuning=None))
+    try:
+        XMREnsembleClassifier(classifier, 2, n_jobs=2).fit(WhoWins.texts, WhoWins.winners)
     except ValueError as error:
         return str(error)
     raise AssertionError("did not fail")
@@ -126,13 +158,16 @@ def message_of_failed(**changes):
 
 def seeds_of_noise():
     """The seeds that a fit gives to torch."""
-    manual_seed, seeds = torch.manual_seed, []
-    torch.manual_seed = lambda seed: (seeds.append(seed), manual_seed(seed))
+    own_random_numbers, seeds = _training.own_random_numbers, []
+    _training.own_random_numbers = lambda seed, *args: (
+        seeds.append(seed),
+        own_random_numbers(seed, *args),
+    )[1]
     try:
         fit(**NOISE)
     finally:
-        torch.manual_seed = manual_seed
-    return seeds[1:]  # the first is that of the tiny model
+        _training.own_random_numbers = own_random_numbers
+    return seeds
 
 
 def find(rank, folder):
@@ -157,6 +192,13 @@ def find(rank, folder):
     found["files left"] = os.listdir(folder / "checkpoint")
     found["no random_state"] = facts(fit(random_state=None, **NOISE))
     found["other y"] = message_of_failed(y=np.roll(WhoWins.winners, rank))
+    found["other parameters"] = message_of_failed(n_epochs=[1, 1 + rank])
+    found["full disk"] = message_of_full_disk(folder / "full")
+    found["lambda"] = message_of_failed(
+        vectorizer=TfidfVectorizer(tokenizer=lambda text: text.split(), token_pattern=None)
+    )
+    found["local error"] = message_of_failed(vectorizer=OfLocalError())
+    found["side by side"] = message_of_fits_side_by_side()
     found["error in the first"] = message_of_failed(vectorizer=TfidfVectorizer(min_df=1000))
     return found
 

@@ -107,9 +107,23 @@ def test_only_the_first_process_logs_and_writes(found):
 
 def test_errors_reach_all_processes(found):
     for one in found:
-        assert one["other y"].startswith("X, y, their weights and encoder must be the same in all 2")
+        assert one["other y"].startswith("X, y, their weights, encoder and parameters must be the same")
         assert one["error in the first"] == found[0]["error in the first"]
         assert "min_df" in one["error in the first"]
+        assert one["other parameters"] == one["other y"]
+        assert one["full disk"] == found[0]["full disk"] == "No space left on device"
+        assert one["lambda"].startswith(
+            "vectorizer, preliminary_indexer and ranker must pickle where several"
+        )
+    assert [one["local error"] for one in found] == [
+        "Unheard of",
+        "LocalError in the first process: Unheard of",
+    ]
+
+
+def test_fits_side_by_side_are_refused(found):
+    for one in found:
+        assert one["side by side"].startswith("n_jobs must be 1 around a fit that 2 processes share")
 
 
 def test_nobody_waits_for_the_dead(found):

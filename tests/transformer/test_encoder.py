@@ -160,7 +160,7 @@ def test_rounded_copy(pair):
     again = pickle.loads(stored)
     assert again.model.dtype == torch.bfloat16
     np.testing.assert_array_equal(again.embed(tokens), found)
-    sizes = [len(part.__getstate__()["files"]["model.safetensors"]) for part in (rounded, encoder)]
+    sizes = [len(part.__getstate__()["parts"]["files"]["model.safetensors"]) for part in (rounded, encoder)]
     assert sizes[0] < 0.6 * sizes[1]
 
 
@@ -580,16 +580,6 @@ def test_tokenizer_with_several_chat_templates(pair):
     assert copy.tokenizer.chat_template == {"default": "a", "tool": "b"}
 
 
-def test_state_without_the_name_of_a_class(pair):
-    encoder = load(pair)
-    state = encoder.__getstate__()
-    del state["model_class"]
-    copy = TextEncoder.__new__(TextEncoder)
-    copy.__setstate__(state)
-    tokens = encoder.tokenize(TEXTS)
-    np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
-
-
 def test_pair_of_a_model_that_decodes(pair):
     config = transformers.T5Config(vocab_size=18, d_model=32, num_layers=1, num_heads=2, d_kv=16, d_ff=32)
     for model_class in (transformers.T5Model, transformers.T5ForConditionalGeneration):
@@ -653,3 +643,86 @@ def test_bad_settings(pair):
         load((model, tokenizer))
     model.resize_token_embeddings(19)
     load((model, tokenizer))
+
+
+class WithBuffer(transformers.BertModel):
+    """Has a buffer that no file holds."""
+
+    def __init__(self, config, add_pooling_layer=True):
+        super().__init__(config, add_pooling_layer)
+        self.register_buffer("scale", torch.linspace(1, 5, config.hidden_size), persistent=False)
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.last_hidden_state = output.last_hidden_state * self.scale
+        return output
+
+
+def test_buffers_of_no_file_come_back(pair):
+    model = WithBuffer(pair[0].config)
+    model.scale += 1  # not what the class makes
+    encoder = load((model, pair[1]))
+    tokens = encoder.tokenize(TEXTS)
+    copy = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
+
+
+class OfTwo(transformers.BertModel):
+    """Is not made by a configuration alone."""
+
+    def __init__(self, config, other):
+        super().__init__(config)
+
+
+def test_models_that_would_not_come_back(pair):
+    model, tokenizer = pair
+    model.encoder.layer = model.encoder.layer[:1]
+    match = "differs in 16 of them, such as encoder.layer.1.attention.output.LayerNorm.bias. Its config"
+    with pytest.raises(ValueError, match=match):
+        load(pair)
+    model.config.num_hidden_layers = 1
+    encoder = load(pair)
+    tokens = encoder.tokenize(TEXTS)
+    copy = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(copy.embed(tokens), encoder.embed(tokens))
+    layer = model.encoder.layer[0].attention.self
+    layer.key.weight = layer.query.weight
+    with pytest.raises(ValueError, match=r"got BertModel with .*key.weight and .*query.weight shared"):
+        load(pair)
+    with pytest.raises(ValueError, match=r"configuration makes; that of OfTwo does not: .*'other'"):
+        load((OfTwo(model.config, None), tokenizer))
+
+
+def test_weights_frozen_by_the_user_come_back_so(pair):
+    pair[0].embeddings.requires_grad_(False)
+    copy = pickle.loads(pickle.dumps(load(pair)))
+    frozen = {name for name, weights in copy.model.named_parameters() if not weights.requires_grad}
+    assert frozen == {name for name, weights in pair[0].named_parameters() if "embeddings" in name}
+
+
+def test_vectors_narrower_than_the_model(pair):
+    config = transformers.OPTConfig(
+        vocab_size=len(WORDS), hidden_size=32, word_embed_proj_dim=16, num_hidden_layers=2,
+        num_attention_heads=2, ffn_dim=64, max_position_embeddings=32, pad_token_id=0,
+    )  # fmt: skip
+    encoder = load((transformers.OPTModel(config), pair[1]))
+    assert encoder.n_dims == 16 and encoder.embed(encoder.tokenize(TEXTS)).shape == (len(TEXTS), 16)
+    assert pickle.loads(pickle.dumps(encoder)).n_dims == 16
+
+
+def test_a_model_that_cannot_compute_so(pair, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("no such number")
+
+    monkeypatch.setattr(transformers.BertModel, "forward", fail)
+    with pytest.raises(ValueError, match="precision='float32'; BertModel does not: no such number"):
+        load(pair)
+
+
+def test_what_is_no_encoder(pair, tmp_path):
+    with pytest.raises(TypeError, match=r"pair .* of transformers, got Linear and .*Token"):
+        load((torch.nn.Linear(2, 2), pair[1]))
+    (tmp_path / "config.json").write_text("{}")
+    for encoder, kind in ((tmp_path / "nothing", (OSError, ValueError)), (tmp_path, ValueError)):
+        with pytest.raises(kind, match=f"encoder must be the name or folder .*; got '{encoder}': "):
+            load(encoder)

@@ -2,11 +2,14 @@
 
 import dataclasses
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from sklearn_xmr._torch import _checkpoint
@@ -158,6 +161,30 @@ def test_same_seed_same_weights_whatever_the_user_draws(make):
     assert equal(first.weights(), second.weights())
 
 
+def test_other_devices_keep_their_random_numbers(make, monkeypatch):
+    seeded = []
+    for backend in (torch.cuda, torch.mps, torch.xpu):
+        for name in ("manual_seed", "manual_seed_all"):
+            monkeypatch.setattr(backend, name, seeded.append, raising=False)
+    make().run(nothing)
+    assert seeded == []
+
+
+def test_an_encoder_can_be_read_while_another_learns(make):
+    training = make(n_steps=2, evaluation_interval=1)
+    content = pickle.dumps(training.encoder)
+    readers = []
+
+    def read(training):
+        reader = Thread(target=pickle.loads, args=(content,), daemon=True)
+        reader.start()
+        reader.join(timeout=60)
+        readers.append(reader.is_alive())
+
+    training.run(read)
+    assert readers == [False, False]
+
+
 def test_threads_train_as_if_alone(make):
     alone = make(n_steps=20)
     alone.run(nothing)
@@ -239,8 +266,10 @@ def test_each_fit_has_its_checkpoint(tmp_path):
     lambda path: save_file({"a": torch.zeros(2)}, path, {"fingerprint": "another", "facts": "{}"}),
     lambda path: save_file({"a": torch.zeros(2)}, path, {"fingerprint": "fit 1 seed 1", "facts": "{"}),
     lambda path: path.write_bytes(path.read_bytes()[:-50] + b"\xff" * 50),
+    lambda path: path.write_bytes(path.read_bytes().replace(b'step\\": 4', b'step\\": 6')),
     lambda path: (path.unlink(), path.mkdir()),
-], ids=["empty", "cut", "no metadata", "other metadata", "renamed", "bad facts", "overwritten", "folder"],
+], ids=["empty", "cut", "no metadata", "other metadata", "renamed", "bad facts", "overwritten",
+        "other step", "folder"],
 )  # fmt: skip
 def test_damaged_checkpoint(tmp_path, damage):
     checkpoint = Checkpoint(tmp_path, "fit 1", "seed 1")
@@ -286,13 +315,14 @@ def test_checkpoints_written_side_by_side(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == [one.path.name]
 
 
-def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), SafetensorError("No space left")])
+def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch, error):
     checkpoint = Checkpoint(tmp_path, "fit 1", "seed 1")
     checkpoint.save({"a": torch.zeros(2)}, {"step": 4})
 
     def fill_the_disk(tensors, path, metadata):
         path.write_bytes(b"some")
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(_checkpoint, "save_file", fill_the_disk)
     with pytest.raises(OSError, match="No space"):

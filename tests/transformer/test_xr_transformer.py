@@ -543,6 +543,34 @@ def test_interrupted_fit_goes_on(pair, task, tmp_path, monkeypatch, n_saves, ran
         assert whole.history_ == resumed.history_
 
 
+class Restless(HierarchicalKMeans):
+    """Indexer that never makes the same tree twice."""
+
+    n_fits = 0
+
+    def fit(self, Z, y=None):
+        Restless.n_fits += 1
+        return super().fit(np.roll(Z.toarray(), Restless.n_fits, axis=0), y)
+
+
+def test_interrupted_fit_keeps_its_tree(pair, task, tmp_path, monkeypatch):
+    settings = {"preliminary_indexer": Restless(branching_factor=4, max_leaf_size=3), "random_state": 0}
+    whole = fit(pair, task, **settings)
+    save = Checkpoint.save
+
+    def save_then_stop(self, tensors, facts):
+        save(self, tensors, facts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save_then_stop)
+    Restless.n_fits = 0
+    with pytest.raises(KeyboardInterrupt):
+        fit(pair, task, checkpoint_dir=tmp_path, **settings)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    resumed = fit(pair, task, checkpoint_dir=tmp_path, **settings)
+    assert same(whole, resumed, task.texts) and Restless.n_fits == 1
+
+
 class Unpicklable(HierarchicalKMeans):
     """Indexer that cannot be pickled."""
 
