@@ -16,6 +16,7 @@ from sklearn_xmr import __version__
 from sklearn_xmr._label_tree import LabelTree
 from sklearn_xmr._level_trainer import LevelTrainer, make_folds
 from sklearn_xmr.indexing import HierarchicalKMeans
+from sklearn_xmr.indexing._unused_labels import add_columns, add_unused, columns_of, labels_to_index
 from sklearn_xmr.label_embedding import PIFA
 from sklearn_xmr.matching._beam_search import MAX_LEVELS, BeamSearch, nodes_to_csr, topk_to_csr
 from sklearn_xmr.matching._negative_sampling import resolve_negative_sampling, training_rows
@@ -32,6 +33,7 @@ from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import (
     CallbackSupportMixin,
     check_sample_weight,
+    take_rows,
     validate_estimator_params,
     with_callbacks,
 )
@@ -130,8 +132,13 @@ class BaseXMRClassifier(
         progress = FitProgress(self, 3 + hasattr(self.indexer, "refine"), verbose=self.verbose, X=X_in, y=y)
 
         with config_context(transform_output="default"):  # sub-estimators must not hand us data frames
-            indexer = self._fit_indexer(X, Y, sample_weight, seed, progress.step)
-        tree, positives = self._refine_tree(X, Y, indexer, sample_weight, seed, progress)
+            used = labels_to_index(self.indexer, Y)
+            indexer = self._fit_indexer(X, Y, sample_weight, seed, progress.step, used)
+        Y_used = Y if used is None else columns_of(Y, used)
+        tree, positives = self._refine_tree(X, Y_used, indexer, sample_weight, seed, progress)
+        if used is not None:
+            tree = add_unused(tree, used, Y.shape[1])
+            positives = add_columns(positives, tree)
         del indexer  # its centres are large
         if relevance is not None or self.relevance_norm is not None:
             relevance = Y if relevance is None else relevance
@@ -143,20 +150,28 @@ class BaseXMRClassifier(
 
         search = BeamSearch(tree, weights)
 
-        # Nothing is set before this line, so a failed fit leaves an earlier model as it was.
-        validate_data(self, X_in, skip_check_array=True)
-        self.classes_ = classes
-        self.tree_ = tree
-        self.n_iter_ = n_iter
-        self.chunked_weights_ = weights
-        self._target_form = form
-        self._auto_transform = self._transform_of_margins()
-        self._search = search
+        seen = BaseEstimator()
+        validate_data(seen, X_in, skip_check_array=True)
+        learned = {
+            **vars(seen),  # n_features_in_, and feature_names_in_ where X has names
+            "classes_": classes,
+            "tree_": tree,
+            "n_iter_": n_iter,
+            "chunked_weights_": weights,
+            "_target_form": form,
+            "_auto_transform": self._transform_of_margins(),
+            "_search": search,
+        }
+
+        # Nothing is set before this line, so a failed fit leaves an earlier model as it was; and then all
+        # at once, so that an interruption, or a prediction in another thread, finds one model.
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(learned)
         progress.finish()
         return self
 
-    def _fit_indexer(self, X, Y, sample_weight, seed, step):
-        """Step 1 and 2: the user's tree, or an indexer that has one."""
+    def _fit_indexer(self, X, Y, sample_weight, seed, step, used=None):
+        """Step 1 and 2: the user's tree, or an indexer that has one, of the labels `used` or of all."""
         indexer = self.indexer
         if isinstance(indexer, LabelTree):
             tree = indexer
@@ -170,6 +185,7 @@ class BaseXMRClassifier(
                     )
                 with step("embed labels") as note:
                     Z = self._embed_labels(X, Y, sample_weight, seed)
+                    Z = Z if used is None else take_rows(Z, used)
                     note("%d labels by %d dimensions", *np.shape(Z))
                 with step("index labels") as note:
                     if type(indexer) is HierarchicalKMeans:  # not a subclass, whose fit may differ
@@ -185,9 +201,11 @@ class BaseXMRClassifier(
                     f"indexer must set tree_ to a LabelTree when fitted, {self.indexer!r} set "
                     f"{type(tree).__name__}."
                 )
-        if tree.n_labels != Y.shape[1]:
+        n_labels = Y.shape[1] if used is None else used.size
+        if tree.n_labels != n_labels:
             raise ValueError(
-                f"The label tree has {tree.n_labels} label(s), but y has {Y.shape[1]}; they must match."
+                f"The label tree has {tree.n_labels} label(s), but y has {n_labels}; they must match. "
+                "Other labels need another tree."
             )
         if tree.n_levels > MAX_LEVELS:
             raise ValueError(
@@ -277,7 +295,7 @@ class BaseXMRClassifier(
         if n_unconverged:
             warnings.warn(
                 f"{n_unconverged} of {sum(tree.n_nodes[1:])} node problems did not reach tol in {n_iter} "
-                "pass(es); scale the rows of X, or raise max_iter above that.",
+                "pass(es); scale the rows of X, or raise max_iter above that, or tol.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -432,7 +450,8 @@ class BaseXMRClassifier(
     def _topk(self, X, k, beam_width=None, labels=None):
         width = self._beam_width(beam_width)
         mask = None if labels is None else check_allowed_labels(labels, X.shape[0], self.classes_.size)
-        return self._search.topk(X, k, width, self._transform_codes(self.tree_.n_levels), mask)
+        search = self._search
+        return search.topk(X, k, width, self._transform_codes(search.tree.n_levels), mask)
 
     def _score_transform(self, auto=None):
         """`score_transform`; "auto" is `auto`, or without it what suits the margins of the last fit."""

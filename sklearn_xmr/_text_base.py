@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_xmr._text_targets import TextTargets
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.indexing import HierarchicalKMeans, OverlappingIndexer
+from sklearn_xmr.indexing._unused_labels import add_unused, labels_to_index
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
@@ -248,10 +249,12 @@ class BaseTextXMRClassifier(
             indexer = HierarchicalKMeans(
                 branching_factor=PRELIMINARY_BRANCHING_FACTOR, max_leaf_size=PRELIMINARY_MAX_LEAF_SIZE
             )
+        used = labels_to_index(indexer, targets.Y)
         indexer = XRLinearClassifier(indexer=indexer)._fit_indexer(
-            Z, targets.Y, targets.row_weights, seed, quiet_step
+            Z, targets.Y, targets.row_weights, seed, quiet_step, used
         )
-        return getattr(indexer, "tree_", indexer)
+        tree = getattr(indexer, "tree_", indexer)
+        return tree if used is None else add_unused(tree, used, targets.Y.shape[1])
 
     def _unfitted_ranker(self):
         return default_ranker() if self.ranker is None else self.ranker

@@ -12,7 +12,6 @@ from sklearn_xmr.ranking._relevance import NORMS
 from sklearn_xmr.utils._features import mean_row_length
 from sklearn_xmr.utils._seeds import seeded_clone
 from sklearn_xmr.utils._sklearn_private import HasMethods, Interval, StrOptions
-from sklearn_xmr.utils._validation import MAX_INT32
 
 #: Weights shrink as rows grow, and `weight_threshold` with them from this mean length on: text features of
 #: unit length, with an embedding beside them or without, are below it.
@@ -100,9 +99,9 @@ class XRLinearClassifier(BaseXMRClassifier):
         than 1% (not with log loss): rankings no longer change then. For tiny problems (at most 65,536 pairs
         of a row and a node), where precision is free, it is 1e-11. Below 1e-4 the solver computes in
         float64.
-    max_iter : int, default=200
-        Largest number of passes over a cluster's rows. Where `tol` is ``"auto"``, tiny problems may take
-        up to 20,000, with log loss 2,000.
+    max_iter : int or "auto", default="auto"
+        Largest number of passes over a cluster's rows. ``"auto"`` is 200; where `tol` is ``"auto"``, too,
+        20,000 for tiny problems, with log loss 2,000.
     random_state : int, RandomState instance or None, default=None
         Seeds the order in which the solver visits rows, and label embedding, indexer and ranker where
         their own ``random_state`` is None. Results do not depend on the number of threads.
@@ -191,7 +190,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         "score_slope": [Interval(Real, 0, None, closed="neither")],
         "threshold": [Interval(Real, 0, 1, closed="both")],
         "tol": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -218,7 +217,7 @@ class XRLinearClassifier(BaseXMRClassifier):
         score_slope=1.0,
         threshold=0.5,
         tol="auto",
-        max_iter=200,
+        max_iter="auto",
         random_state=None,
         verbose=0,
     ):
@@ -295,6 +294,6 @@ class XRLinearClassifier(BaseXMRClassifier):
         return fit_linear_rankers(
             X, problems, sample_weight=sample_weight, loss=self.loss, C=self.C,
             positive_weight=self.positive_weight, negative_weight=self.negative_weight,
-            bias=float(self.bias), tol=self.tol, max_iter=min(self.max_iter, MAX_INT32),
-            weight_threshold=threshold, weight_dtype=self.weight_dtype, seed=seed,
+            bias=float(self.bias), tol=self.tol, max_iter=self.max_iter, weight_threshold=threshold,
+            weight_dtype=self.weight_dtype, seed=seed,
         )  # fmt: skip

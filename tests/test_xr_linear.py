@@ -1,5 +1,8 @@
 """XRLinearClassifier: targets, predictors, parameters that act, plug-ins, edge cases."""
 
+import sys
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from reference.beam_search import search
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
+from sklearn.datasets import load_digits
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -29,8 +33,10 @@ from sklearn_xmr import (
     XMREnsembleClassifier,
     XRLinearClassifier,
 )
+from sklearn_xmr._base import BaseXMRClassifier
 from sklearn_xmr.datasets import make_xmc_classification
 from sklearn_xmr.metrics import precision_at_k, recall_at_k
+from sklearn_xmr.utils._validation import as_kernel_csr, is_clean_csr
 
 
 def matches_reference(model, X, k=6, beam_width=10, transform="l3_hinge"):
@@ -404,6 +410,17 @@ def test_tol_and_max_iter(problem):
         quick = classifier(max_iter=1, tol=1e-3).fit(X, Y)
     assert quick.n_iter_ == 1
     assert classifier(tol=1e-3, max_iter=1000).fit(X, Y).n_iter_ > classifier(tol=0.1).fit(X, Y).n_iter_ > 1
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "hinge", "log_loss"])
+def test_max_iter_of_tiny_problems(loss):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300, ::4], y[:300]
+    free = classifier(loss=loss, indexer=LabelTree.flat(10)).fit(X, y)
+    assert free.n_iter_ > 200
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert clone(free).set_params(max_iter=7).fit(X, y).n_iter_ == 7
 
 
 def test_sample_weight_is_repetition(problem):
@@ -1085,3 +1102,74 @@ def test_indicators_of_python_objects(problem, cast):
     frame.iloc[0, 0] = pd.NA
     with pytest.raises(ValueError, match=r"must be numeric or boolean, got dtype object|only 0 and 1, got"):
         classifier().fit(X, frame)
+
+
+def unaligned(array):
+    """The same array one byte off, as parts of mapped files may be."""
+    copy = np.ndarray(array.shape, array.dtype, buffer=np.zeros(array.nbytes + 1, np.uint8), offset=1)
+    copy[...] = array
+    assert not copy.flags.aligned
+    return copy
+
+
+def test_arrays_that_are_not_aligned(problem):
+    X, Y = problem
+    odd = sp.csr_array(X, copy=True)
+    odd.data, odd.indices, odd.indptr = map(unaligned, (X.data, X.indices, X.indptr))
+    assert not is_clean_csr(odd, X.shape[1]) and is_clean_csr(X, X.shape[1])
+    assert all(array.flags.aligned for array in as_kernel_csr(odd))
+    model = classifier(random_state=0).fit(X, Y)
+    wanted = model.predict_topk(X)
+    for features in (odd, unaligned(X.toarray())):
+        for found in (
+            model.predict_topk(features),
+            classifier(random_state=0).fit(features, Y).predict_topk(X),
+        ):
+            np.testing.assert_array_equal(found[0], wanted[0])
+            np.testing.assert_array_equal(found[1], wanted[1])
+
+
+def test_interrupted_anywhere_a_fit_leaves_one_model(problem):
+    """Ctrl-C before every line of `fit` after the training, as a trace function sees them."""
+    X, Y = problem
+    narrow, wide = (X[:, :3], Y[:, :5]), (X, Y)
+    model = classifier(random_state=0)
+    answers = [model.fit(*data).predict_topk(data[0]) for data in (narrow, wide)]
+    seen = 0
+    for stop in range(1, 200):
+        model.fit(*narrow)
+        lines = 0
+
+        def trace(frame, event, arg, stop=stop):
+            nonlocal lines
+            if frame.f_code is BaseXMRClassifier.fit.__wrapped__.__code__:
+                lines += event == "line" and "search" in frame.f_locals
+                if lines == stop:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+                return trace
+            return None
+
+        sys.settrace(trace)
+        try:
+            model.fit(*wide)
+            break
+        except KeyboardInterrupt:
+            seen += 1
+        finally:
+            sys.settrace(None)
+        is_new = model.n_features_in_ == X.shape[1]
+        found = model.predict_topk((wide if is_new else narrow)[0])
+        np.testing.assert_array_equal(found[0], answers[is_new][0])
+        np.testing.assert_array_equal(found[1], answers[is_new][1])
+    assert seen > 10
+
+
+def test_a_search_of_another_width_is_refused(problem):
+    X, Y = problem
+    model = classifier(random_state=0).fit(X, Y)
+    for features, transforms in ((X[:, :3], [(0, 1.0)] * model.tree_.n_levels), (X, [])):
+        with pytest.raises(
+            ValueError, match=f"X must have {X.shape[1]} columns and .* score transforms, got"
+        ):
+            model._search.topk(features, 1, 1, transforms)

@@ -6,7 +6,7 @@ from sklearn.preprocessing import normalize
 
 from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._sparse_product import sparse_product
-from sklearn_xmr.utils._validation import as_kernel_csr
+from sklearn_xmr.utils._validation import as_kernel_array, as_kernel_csr
 
 
 def row_factors(rows, spherical):
@@ -32,7 +32,7 @@ def kernel_arrays(rows):
         return as_kernel_csr(rows)
     n_rows, n_columns = rows.shape
     indptr = np.arange(n_rows + 1, dtype=np.int64) * n_columns
-    return indptr, np.empty(0, dtype=np.int32), np.ascontiguousarray(rows).reshape(-1)
+    return indptr, np.empty(0, dtype=np.int32), as_kernel_array(rows, np.float32).reshape(-1)
 
 
 def leaf_centers(rows, factors, leaves, n_leaves, spherical):

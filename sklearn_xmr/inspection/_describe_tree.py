@@ -114,7 +114,7 @@ def describe_tree(
     max_depth : int, default=None
         Lowest level described. None stops above the labels: at the leaves.
     max_children : int, default=10
-        Children described of each node, those with most labels first.
+        Children described of each node, those with most labels first, those without training rows last.
     n_labels : int, default=5
         Labels named for each node.
     n_features : int, default=5
@@ -191,7 +191,8 @@ def describe_tree(
         children = range(*tree.child_ptr[t][node : node + 2]) if t < tree.n_levels else range(0)
         bounds = [_slot_range(tree, t + 1, child) for child in children] if t < depth else []
         n_below = [_count_distinct(tree, *slots) for slots in bounds]
-        order = sorted(range(len(bounds)), key=lambda i: (-n_below[i], i))[:max_children]
+        untrained = [levels is not None and levels[t].intercepts[child] == -np.inf for child in children]
+        order = sorted(range(len(bounds)), key=lambda i: (untrained[i], -n_below[i], i))[:max_children]
         names_its_labels = t == tree.n_levels - 1 and t == depth  # a leaf: its children are what it names
         below = _distinct(tree.slot_labels[first:last])
         top, top_weights = ([], []) if levels is None or t == 0 else _top(levels[t - 1], node, n_features)

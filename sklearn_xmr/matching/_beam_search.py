@@ -29,10 +29,14 @@ class BeamSearch:
     def __init__(self, tree, weights, *, report_slots=False):
         if len(weights) > MAX_LEVELS:
             raise ValueError(f"A label tree may have at most {MAX_LEVELS} levels, got {len(weights)}.")
-        self.tree = tree
+        self.tree, self.n_features = tree, weights[0].n_features
         self.widest = max(tree.n_nodes[: len(weights) + 1])
         reaches_labels = len(weights) == tree.n_levels and not report_slots
         self.max_copies = int(np.bincount(tree.slot_labels).max()) if reaches_labels else 1
+        # of each parent in the last level, ascending; others have no rows, and are never reached
+        last = weights[-1]
+        trained_before = np.append(0, np.cumsum(last.intercepts > -np.inf))
+        self._n_trained = np.sort(np.diff(trained_before[last.child_ptr]))
         self.levels = [
             LevelKernel(level, tree.slot_labels if reaches_labels and t == len(weights) - 1 else None)
             for t, level in enumerate(weights)
@@ -62,6 +66,12 @@ class BeamSearch:
         scores : ndarray of shape (n_samples, k), dtype float32
             In (0, 1], -inf where there are fewer.
         """
+        # the kernel trusts both; a model that is fitted anew in another thread may have mixed them
+        if X.shape[1] != self.n_features or len(transforms) != len(self.levels):
+            raise ValueError(
+                f"X must have {self.n_features} columns and {len(self.levels)} score transforms, got "
+                f"{X.shape[1]} and {len(transforms)}."
+            )
         indptr, indices, data = as_kernel_csr(X)
         n_samples = indptr.size - 1
         masks = None
@@ -79,8 +89,7 @@ class BeamSearch:
 
     def max_reached(self, beam_width):
         """Upper bound of the number of labels that a search can reach."""
-        fan_outs = np.sort(np.diff(self.tree.child_ptr[len(self.levels) - 1]))
-        return int(fan_outs[-beam_width:].sum())
+        return int(self._n_trained[-beam_width:].sum())
 
 
 def topk_to_csr(labels, scores, n_labels):

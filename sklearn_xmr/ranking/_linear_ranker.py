@@ -11,7 +11,7 @@ from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._features import trailing_dense_columns
 from sklearn_xmr.utils._runs import positions_in_runs
 from sklearn_xmr.utils._threads import effective_n_threads
-from sklearn_xmr.utils._validation import as_kernel_csc, as_kernel_csr
+from sklearn_xmr.utils._validation import MAX_INT32, as_kernel_array, as_kernel_csc, as_kernel_csr
 
 LOSSES = {"squared_hinge": 0, "hinge": 1, "log_loss": 2}
 #: What a step takes, as a multiple of one of the hinges: log loss has no closed form.
@@ -22,6 +22,7 @@ STEP_COST = {"squared_hinge": 1, "hinge": 1, "log_loss": 10}
 #: root of a large set, over threads, and to be numbered by a byte.
 TASK_SIZE, LANES, MOST_CHILDREN = 2**22, 16, 256
 
+MAX_ITER = 200
 #: Problems of at most this many (row, node) pairs are solved to TIGHT_TOL when tol is "auto", in as many
 #: passes as that takes within a second or two: equal data then give equal models, whatever the order of
 #: rows or their repetition as weights.
@@ -85,8 +86,8 @@ def fit_linear_rankers(
     C, positive_weight, negative_weight, bias : float
     tol : float or "auto"
         Largest violation of optimality, in units of the dual gradient; "auto": see MIN_PROGRESS.
-    max_iter : int
-        Passes over a cluster's rows; more where `tol` is "auto" and the problem tiny.
+    max_iter : int or "auto"
+        Passes over a cluster's rows; "auto": MAX_ITER, more where `tol` is "auto" and the problem tiny.
     weight_threshold : float
         Weights smaller in absolute value are dropped; intercepts are kept.
     weight_dtype : {"auto", "int8", "int16", "float32"}
@@ -105,13 +106,13 @@ def fit_linear_rankers(
     """
     indptr, indices, data, n_dense = _kernel_features(X)
     n_samples = indptr.size - 1
-    accepted_tol, min_progress = tol, -1.0
+    accepted_tol, min_progress, n_passes = tol, -1.0, MAX_ITER
     if tol == "auto":
         tol, accepted_tol, min_progress = LOOSE_TOL, ACCEPTED_TOL, MIN_PROGRESS
-        n_nodes = sum(int(problem.child_ptr[-1]) for problem in problems)
+        n_nodes = sum(np.count_nonzero(np.bincount(problem.positives.indices)) for problem in problems)
         if n_samples * n_nodes <= TINY_PROBLEM:
             tol, min_progress = TIGHT_TOL, -1.0
-            max_iter = max(max_iter, TINY_MAX_ITER // STEP_COST[loss])
+            n_passes = TINY_MAX_ITER // STEP_COST[loss]
     levels, tasks, costs, value_dtypes, n_tasks = [], [], [], [], 0
     for t, problem in enumerate(problems):
         by_parent = sp.csc_array(problem.rows)
@@ -140,7 +141,7 @@ def fit_linear_rankers(
     level, parent, first, size = map(np.concatenate, zip(*tasks, strict=True))
     settings = {
         "loss": LOSSES[loss],
-        "max_iter": max_iter,
+        "max_iter": n_passes if max_iter == "auto" else min(max_iter, MAX_INT32),
         "is_double": tol < FLOAT32_TOL or loss == "log_loss",
         "cost_positive": C * positive_weight,
         "cost_negative": C * negative_weight,
@@ -158,7 +159,7 @@ def fit_linear_rankers(
         X.shape[1],
         n_dense,
         squared_row_norms(indptr, data) + bias**2,
-        None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=np.float32),
+        None if sample_weight is None else as_kernel_array(sample_weight, np.float32),
         levels,
         level.astype(np.int32),
         parent.astype(np.int32),
@@ -180,7 +181,7 @@ def _kernel_features(X):
     n_rows, n_columns = X.shape
     if isinstance(X, np.ndarray) and np.all(X):
         indptr = np.arange(n_rows + 1, dtype=np.int64) * n_columns
-        return indptr, np.empty(0, dtype=np.int32), np.ascontiguousarray(X).ravel(), n_columns
+        return indptr, np.empty(0, dtype=np.int32), as_kernel_array(X, np.float32).ravel(), n_columns
     indptr, indices, data = as_kernel_csr(X)
     is_canonical = isinstance(X, np.ndarray) or X.has_canonical_format
     n_dense = trailing_dense_columns(indptr, indices, n_columns) if is_canonical else 0

@@ -47,8 +47,8 @@ def solved_weights(problem, embeddings, row_weights, *, is_weighted, seed):
         problem = replace(problem, positives=pattern_of(problem.positives))
     [level], _, _ = fit_linear_rankers(
         sp.csr_array(embeddings), [problem], sample_weight=row_weights, loss="squared_hinge", C=BOOTSTRAP_C,
-        positive_weight=1.0, negative_weight=1.0, bias=1.0, tol="auto", max_iter=200, weight_threshold=0.0,
-        weight_dtype="float32", seed=seed,
+        positive_weight=1.0, negative_weight=1.0, bias=1.0, tol="auto", max_iter="auto",
+        weight_threshold=0.0, weight_dtype="float32", seed=seed,
     )  # fmt: skip
     unseen = ~np.isfinite(level.intercepts)  # nodes without a positive row: never right
     return level.to_csc().T.toarray(), np.where(unseen, np.float32(-1), level.intercepts)

@@ -193,11 +193,22 @@ def is_clean_csr(X, n_columns):
         and X.shape[1] == n_columns
         and X.shape[0] > 0
         and X.indptr.size == X.shape[0] + 1
-        and X.indptr.flags.c_contiguous
-        and X.data.flags.c_contiguous
-        and X.indices.flags.c_contiguous
+        and _is_readable(X.indptr)
+        and _is_readable(X.data)
+        and _is_readable(X.indices)
         and is_clean(X.indptr, X.indices, X.data, n_columns)
     )
+
+
+def _is_readable(array):
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
+
+
+def as_kernel_array(array, dtype):
+    """An array as the kernels read it: contiguous, and aligned, which parts of mapped files need not be."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 def as_array(values, name):
@@ -278,9 +289,9 @@ def as_kernel_csr(X):
     if X.format != "csr":
         X = sp.csr_array(X)
     return (
-        np.ascontiguousarray(X.indptr, dtype=np.int64),
-        np.ascontiguousarray(X.indices, dtype=np.int32),
-        np.ascontiguousarray(X.data, dtype=np.float32),
+        as_kernel_array(X.indptr, np.int64),
+        as_kernel_array(X.indices, np.int32),
+        as_kernel_array(X.data, np.float32),
     )
 
 
@@ -288,8 +299,8 @@ def as_kernel_csc(Y):
     """Column pointers (int64) and row indices (int32) of a sparse pattern."""
     csc = sp.csc_array(Y)
     return (
-        np.ascontiguousarray(csc.indptr, dtype=np.int64),
-        np.ascontiguousarray(csc.indices, dtype=np.int32),
+        as_kernel_array(csc.indptr, np.int64),
+        as_kernel_array(csc.indices, np.int32),
     )
 
 

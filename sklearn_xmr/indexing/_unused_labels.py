@@ -1,0 +1,80 @@
+"""Labels without a training row: kept out of the clusters, and behind them in the tree.
+
+No search ever enters a node without positives. Among the others such labels would only make clusters small,
+and leaves long.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_xmr._label_tree import LabelTree
+from sklearn_xmr.indexing._hierarchical_kmeans import HierarchicalKMeans
+from sklearn_xmr.indexing._overlapping import OverlappingIndexer
+
+#: Children of a node that the weights of its level number by one byte, and by two.
+BYTE, TWO_BYTES = 2**8, 2**16
+
+
+def labels_to_index(indexer, Y):
+    """Numbers of the labels that a tree is to be made of.
+
+    Parameters
+    ----------
+    indexer : object
+        Those of this library take any labels; another may know how many there are.
+    Y : csr_array of shape (n_samples, n_labels)
+
+    Returns
+    -------
+    used : ndarray of int, or None
+        Those with rows, ascending; None for all.
+    """
+    base = indexer.base_indexer if type(indexer) is OverlappingIndexer else indexer
+    if base is not None and type(base) is not HierarchicalKMeans:
+        return None
+    used = np.unique(Y.indices)
+    return None if used.size == Y.shape[1] else used
+
+
+def columns_of(Y, used):
+    """A label matrix without its other columns, which are empty."""
+    number = np.empty(Y.shape[1], dtype=Y.indices.dtype)
+    number[used] = np.arange(used.size)
+    return sp.csr_array((Y.data, number[Y.indices], Y.indptr), shape=(Y.shape[0], used.size))
+
+
+def add_unused(tree, used, n_labels):
+    """Add the other labels to a tree, in nodes of their own behind those of each level.
+
+    These are as few as can be without that children take more bytes to number.
+
+    Parameters
+    ----------
+    tree : LabelTree
+        Of the labels `used`, by their places in it.
+    used : ndarray of int
+    n_labels : int
+
+    Returns
+    -------
+    tree : LabelTree
+    """
+    unused = np.setdiff1d(np.arange(n_labels), used)
+    child_ptr, n_children = [], unused.size
+    for ptr in tree.child_ptr[:0:-1]:
+        widest = np.diff(ptr).max()
+        capacity = BYTE if widest <= BYTE else max(widest, TWO_BYTES)
+        n_nodes = -(-n_children // capacity)
+        ends = np.minimum(capacity * np.arange(1, n_nodes + 1), n_children)
+        child_ptr.insert(0, np.concatenate([ptr, ptr[-1] + ends]))
+        n_children = n_nodes
+    child_ptr.insert(0, tree.child_ptr[0] + [0, n_children])
+    return LabelTree(child_ptr, np.concatenate([used[tree.slot_labels], unused]))
+
+
+def add_columns(positives, tree):
+    """Positives of each level with the columns of nodes that `add_unused` added."""
+    return [
+        sp.csr_array((level.data, level.indices, level.indptr), shape=(level.shape[0], n_nodes))
+        for level, n_nodes in zip(positives, tree.n_nodes, strict=True)
+    ]
