@@ -314,8 +314,8 @@ class BaseXMRClassifier(
             Number of labels returned per row.
         beam_width : int, default=None
             Nodes kept per inner tree level; None takes the estimator's ``beam_width``.
-        labels : array-like of int of shape (n_allowed,) or {array-like, sparse matrix} of shape \
-                (n_samples, n_labels), default=None
+        labels : array-like of int of shape (n_allowed,) or bool of shape (n_labels,), or {array-like, \
+                sparse matrix} of shape (n_samples, n_labels), default=None
             Labels that may be returned, for all rows or row by row. The search skips the others, so they
             take no room in the beam. None allows all.
 

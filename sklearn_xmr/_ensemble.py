@@ -38,10 +38,10 @@ class XMREnsembleClassifier(
     Parameters
     ----------
     estimator : classifier or sequence of classifiers, default=None
-        Anything with ``fit`` and ``predict_topk``. A single one is cloned `n_estimators` times, each clone
-        with seeds of its own in place of its ``random_state`` parameters, nested ones included. Of a
-        sequence, each is cloned once, and seeded if its ``random_state`` is None. None uses
-        `XRLinearClassifier`.
+        Anything with ``fit`` and ``predict_topk``, so no `Pipeline`: put the ensemble last in one. A single
+        one is cloned `n_estimators` times, each clone with seeds of its own in place of its
+        ``random_state`` parameters, nested ones included. Of a sequence, each is cloned once, and seeded
+        if its ``random_state`` is None. None uses `XRLinearClassifier`.
     n_estimators : int, default=3
         Number of clones of a single `estimator`.
     voting : {"mean", "rank", "softmax"}, default="mean"

@@ -293,8 +293,8 @@ class BaseTextXMRClassifier(
             Number of labels returned per text.
         beam_width : int, default=None
             Nodes kept per inner tree level; None takes the ranker's.
-        labels : array-like of int of shape (n_allowed,) or {array-like, sparse matrix} of shape \
-                (n_samples, n_labels), default=None
+        labels : array-like of int of shape (n_allowed,) or bool of shape (n_labels,), or {array-like, \
+                sparse matrix} of shape (n_samples, n_labels), default=None
             Labels that may be returned, for all texts or text by text. None allows all.
 
         Returns

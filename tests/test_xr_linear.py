@@ -323,6 +323,7 @@ def test_allowed_labels(problem, fitted):
     assert np.all(np.isin(everyone, [-1, *allowed]))
     full, scores = fitted.predict_topk(X, k=5, labels=allowed)
     assert np.all(np.sort(full, axis=1) == allowed)  # a beam of ten reaches them all
+    np.testing.assert_array_equal(fitted.predict_topk(X, labels=np.isin(np.arange(40), allowed))[0], full)
     indicator = np.zeros((300, 40))
     indicator[:, allowed] = 1
     for mask in (indicator, sp.csr_array(indicator), sp.csc_matrix(indicator)):
@@ -1018,8 +1019,8 @@ def test_bad_queries_are_refused(problem, fitted):
         fitted.predict_topk(X, labels=[-1])
     with pytest.raises(ValueError, match=f"got {2**63}"):
         fitted.predict_topk(X, labels=np.array([2**63], dtype=np.uint64))
-    for labels in ([0.5], np.ones(40, dtype=bool)):
-        with pytest.raises(TypeError, match="labels must be integers"):
+    for labels in ([0.5], np.ones(39, dtype=bool), ["a"]):
+        with pytest.raises(TypeError, match="labels must be integers, or 40 of bool, got shape"):
             fitted.predict_topk(X, labels=labels)
     for labels in (3, {1, 2}, np.ones((2, 2, 2)), sp.coo_array(np.ones(40))):
         with pytest.raises(ValueError, match=r"labels must be an array of label numbers \(1-D\)"):

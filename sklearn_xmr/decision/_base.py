@@ -182,7 +182,7 @@ class BaseDecisionClassifier(
         return tags
 
 
-def rank(estimator, X, k, want_probabilities=False):
+def rank(estimator, X, k, want_probabilities=False, **parameters):
     """The k best labels of each row and their scores, from any classifier or pipeline.
 
     Parameters
@@ -194,13 +194,15 @@ def rank(estimator, X, k, want_probabilities=False):
     k : int
     want_probabilities : bool, default=False
         Of an estimator without ``predict_topk``: whether to ask it for ``predict_proba`` first.
+    **parameters : dict
+        Of ``predict_topk``.
 
     Returns
     -------
     labels, scores : ndarray of shape (n_samples, k)
         As ``predict_topk``.
     """
-    ranking = predict_ranking(estimator, X, k, want_probabilities)
+    ranking = predict_ranking(estimator, X, k, want_probabilities, **parameters)
     return ranking if isinstance(ranking, tuple) else topk(ranking, k)
 
 

@@ -42,7 +42,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
     method : {"isotonic", "sigmoid"}, default="isotonic"
         ``"isotonic"``: a step function, linear between the steps. ``"sigmoid"``: Platt scaling
         with the targets of Lin, Lin and Weng; steadier with few held-out rows, but of a fixed shape.
-    n_candidates : int, default=100
+    n_candidates : int, default=20
         Best labels of each row that are calibrated, and that ``predict_proba`` returns.
     cv : int, cross-validation generator, iterable or "prefit", default=5
         How rows are held out; the estimator is fitted once for each fold, and then on all rows.
@@ -98,7 +98,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
 
     _decision = "scope"
 
-    def __init__(self, estimator, *, scope="path", method="isotonic", n_candidates=100, cv=5):
+    def __init__(self, estimator, *, scope="path", method="isotonic", n_candidates=20, cv=5):
         self.estimator = estimator
         self.scope = scope
         self.method = method
@@ -131,7 +131,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         pooled = [map(np.concatenate, zip(*level, strict=True)) for level in zip(*by_fold, strict=True)]
         return {"calibrators_": [fit_calibrator(self.method, *level) for level in pooled]}
 
-    def predict_topk(self, X, k=5):
+    def predict_topk(self, X, k=5, **parameters):
         """Rank the best labels of each row by their probability.
 
         Parameters
@@ -140,6 +140,9 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             Whatever the estimator takes.
         k : int, default=5
             Number of labels returned per row.
+        **parameters : dict
+            Passed to ``predict_topk`` of the estimator, such as ``beam_width`` and ``labels``. One class
+            per row: probabilities are then of the allowed classes.
 
         Returns
         -------
@@ -154,20 +157,22 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
         k = check_positive_int(k, "k")
         if self._target_form.kind == "multilabel":
             # as many as the map was learnt from: scores of an ensemble depend on how many are asked for
-            labels, probabilities = self._rank(X, max(k, self._n_candidates()))
+            labels, probabilities = self._rank(X, max(k, self._n_candidates()), **parameters)
             return labels[:, :k], probabilities[:, :k]
-        labels, probabilities = self._rank_classes(X)
+        labels, probabilities = self._rank_classes(X, **parameters)
         missing = max(0, k - labels.shape[1])
         labels = np.pad(labels, [(0, 0), (0, missing)], constant_values=-1)
         probabilities = np.pad(probabilities, [(0, 0), (0, missing)], constant_values=-np.inf)
         return labels[:, :k], _open_interval(probabilities[:, :k])
 
-    def _rank(self, X, k):
+    def _rank(self, X, k, **parameters):
         """The best labels and the probability of each by itself."""
         if self._fitted_decision == "levels":
-            labels, probabilities = rank_by_levels(*_split(self.estimator_, X), k, self.calibrators_)
+            labels, probabilities = rank_by_levels(
+                *_split(self.estimator_, X), k, self.calibrators_, **parameters
+            )
         else:
-            labels, scores = rank(self.estimator_, X, k, want_probabilities=True)
+            labels, scores = rank(self.estimator_, X, k, want_probabilities=True, **parameters)
             probabilities = np.full(labels.shape, -np.inf)
             found = labels >= 0
             probabilities[found] = self.calibrators_[0].predict(score_to_logit(scores[found]))
@@ -176,12 +181,12 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
     def _n_candidates(self):
         return min(check_positive_int(self.n_candidates, "n_candidates"), self.classes_.size)
 
-    def _rank_classes(self, X):
+    def _rank_classes(self, X, **parameters):
         """The candidates of each row and their shares in the sum of their probabilities, in float64.
 
         Shares that the map makes equal are set apart by their last bits: the largest is the best class's.
         """
-        labels, probabilities = self._rank(X, self._n_candidates())
+        labels, probabilities = self._rank(X, self._n_candidates(), **parameters)
         probabilities = probabilities.astype(np.float64)
         shares = probabilities / np.where(labels >= 0, probabilities, 0).sum(axis=1, keepdims=True)
         for place in range(1, shares.shape[1]):

@@ -171,7 +171,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
         ]
         return np.concatenate(sizes)
 
-    def predict_topk(self, X, k=5):
+    def predict_topk(self, X, k=5, **parameters):
         """Rank the best labels of each row, as the wrapped estimator does.
 
         Parameters
@@ -180,6 +180,8 @@ class LabelSetClassifier(BaseDecisionClassifier):
             Whatever the estimator takes.
         k : int, default=5
             Number of labels returned per row.
+        **parameters : dict
+            Passed to ``predict_topk`` of the estimator, such as ``beam_width`` and ``labels``.
 
         Returns
         -------
@@ -189,7 +191,7 @@ class LabelSetClassifier(BaseDecisionClassifier):
             Their scores, -inf where fewer than k labels were reached.
         """
         check_is_fitted(self)
-        return rank(self.estimator_, X, check_positive_int(k, "k"))
+        return rank(self.estimator_, X, check_positive_int(k, "k"), **parameters)
 
     @available_if(_estimator_has("decision_function"))
     def decision_function(self, X):

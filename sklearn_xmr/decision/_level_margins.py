@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_xmr.matching._beam_search import BeamSearch
 from sklearn_xmr.ranking._score_transform import MARGIN
 from sklearn_xmr.utils._sparse_entries import contains_entries
+from sklearn_xmr.utils._validation import check_allowed_labels
 
 #: Rows searched at once: bounds the dense work space.
 ROWS_PER_BLOCK = 1024
@@ -20,7 +21,7 @@ class LevelCandidates(NamedTuple):
     margins: np.ndarray
 
 
-def level_candidates(classifier, X):
+def level_candidates(classifier, X, beam_width=None, labels=None):
     """Follow the beam of a classifier.
 
     Parameters
@@ -29,6 +30,8 @@ def level_candidates(classifier, X):
         Fitted.
     X : {ndarray, csr_array} of shape (n_samples, n_features)
         Checked.
+    beam_width, labels
+        As in ``predict_topk``.
 
     Yields
     ------
@@ -38,13 +41,18 @@ def level_candidates(classifier, X):
         From level 1; rows count from the start of the block. The nodes of the lowest level are slots.
     """
     tree, weights = classifier.tree_, classifier.chunked_weights_
-    width = classifier._beam_width()
+    width = classifier._beam_width(beam_width)
+    mask = None if labels is None else check_allowed_labels(labels, X.shape[0], tree.n_labels)
     transforms = classifier._transform_codes(tree.n_levels)
     searches = [BeamSearch(tree, weights[:t], report_slots=True) for t in range(1, tree.n_levels + 1)]
     for start in range(0, X.shape[0], ROWS_PER_BLOCK):
-        block, levels = X[start : start + ROWS_PER_BLOCK], []
+        rows = slice(start, start + ROWS_PER_BLOCK)
+        block, levels = X[rows], []
+        allowed = mask if mask is None or mask.shape[0] == 1 else mask[rows]
         for t, search in enumerate(searches):
-            nodes, margins = search.topk(block, search.max_reached(width), width, [*transforms[:t], MARGIN])
+            nodes, margins = search.topk(
+                block, search.max_reached(width), width, [*transforms[:t], MARGIN], allowed
+            )
             found = nodes >= 0
             levels.append(
                 LevelCandidates(np.nonzero(found)[0], nodes[found], margins[found].astype(np.float64))
@@ -79,7 +87,7 @@ def gather_margins(classifier, X, Y):
     return [tuple(map(np.concatenate, zip(*level, strict=True))) for level in collected]
 
 
-def rank_by_levels(classifier, X, k, calibrators):
+def rank_by_levels(classifier, X, k, calibrators, beam_width=None, labels=None):
     """The k labels of the highest probability among those that the beam reaches.
 
     Parameters
@@ -90,6 +98,8 @@ def rank_by_levels(classifier, X, k, calibrators):
     k : int
     calibrators : list
         One per level, with ``predict(margins)``.
+    beam_width, labels
+        As in ``predict_topk``.
 
     Returns
     -------
@@ -100,9 +110,9 @@ def rank_by_levels(classifier, X, k, calibrators):
         which isotonic maps make, are ordered by the sum of the margins along the path.
     """
     tree = classifier.tree_
-    labels = np.full((X.shape[0], k), -1, dtype=np.int32)
+    best = np.full((X.shape[0], k), -1, dtype=np.int32)
     scores = np.full((X.shape[0], k), -np.inf)
-    for start, levels in level_candidates(classifier, X):
+    for start, levels in level_candidates(classifier, X, beam_width, labels):
         n_rows = min(ROWS_PER_BLOCK, X.shape[0] - start)
         keys = np.arange(n_rows, dtype=np.int64)  # the root of each row
         log_scores, sums = np.zeros(n_rows), np.zeros(n_rows)
@@ -122,6 +132,6 @@ def rank_by_levels(classifier, X, k, calibrators):
         order = np.lexsort((of_slot, -sums, -log_scores, rows))
         place = np.arange(order.size) - np.searchsorted(rows, rows[order])
         order, place = order[place < k], place[place < k]
-        labels[start + rows[order], place] = of_slot[order]
+        best[start + rows[order], place] = of_slot[order]
         scores[start + rows[order], place] = np.exp(log_scores[order])
-    return labels, scores
+    return best, scores

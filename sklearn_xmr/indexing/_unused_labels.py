@@ -13,6 +13,9 @@ from sklearn_xmr.indexing._overlapping import OverlappingIndexer
 
 #: Children of a node that the weights of its level number by one byte, and by two.
 BYTE, TWO_BYTES = 2**8, 2**16
+#: Labels without rows, per label with rows, that an indexer may put where it likes: a fold or a split for a
+#: test always lacks some, and nodes for these would only make trees differ.
+FEW = 0.1
 
 
 def labels_to_index(indexer, Y):
@@ -27,13 +30,13 @@ def labels_to_index(indexer, Y):
     Returns
     -------
     used : ndarray of int, or None
-        Those with rows, ascending; None for all.
+        Those with rows, ascending; None for all, also where the others are few.
     """
     base = indexer.base_indexer if type(indexer) is OverlappingIndexer else indexer
     if base is not None and type(base) is not HierarchicalKMeans:
         return None
     used = np.unique(Y.indices)
-    return None if used.size == Y.shape[1] else used
+    return None if Y.shape[1] <= used.size * (1 + FEW) else used
 
 
 def columns_of(Y, used):

@@ -65,7 +65,8 @@ def check_index(value, n_values, argument):
     try:
         value = operator.index(value)
     except TypeError as error:
-        raise TypeError(f"{argument} must be an integer, got {value!r}.") from error
+        hint = ", an index into classes_" if argument == "label" else ""
+        raise TypeError(f"{argument} must be an integer{hint}, got {value!r}.") from error
     if not 0 <= value < n_values:
         raise ValueError(f"{argument} must be in [0, {n_values}), got {value}.")
     return value

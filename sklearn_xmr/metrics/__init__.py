@@ -10,7 +10,7 @@ from sklearn_xmr.metrics._propensity import (
     propensity_scored_ndcg_at_k,
     propensity_scored_precision_at_k,
 )
-from sklearn_xmr.metrics._ranking import coverage_at_k, ndcg_at_k, precision_at_k, recall_at_k
+from sklearn_xmr.metrics._ranking import coverage_at_k, f1_at_k, ndcg_at_k, precision_at_k, recall_at_k
 from sklearn_xmr.metrics._scorer import (
     make_topk_scorer,
     ndcg_at_5_scorer,
@@ -27,6 +27,7 @@ __all__ = [
     "calibration_curve_at_k",
     "coverage_at_k",
     "expected_calibration_error",
+    "f1_at_k",
     "jain_propensity",
     "make_topk_scorer",
     "ndcg_at_5_scorer",

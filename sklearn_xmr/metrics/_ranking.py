@@ -102,6 +102,55 @@ def recall_at_k(y_true, y_pred, *, k=5, sample_weight=None):
     return float(np.average(recalls, weights=ranking.sample_weight))
 
 
+def f1_at_k(y_true, y_pred, *, k=5, sample_weight=None):
+    """Compute F1 at k: how far the k best predictions agree with the true labels, as sets.
+
+    The mean over rows of 2 (number of hits in the first k) / (number of predictions among them + number of
+    true labels): the F1@k of Annif, and ``sklearn.metrics.f1_score`` with ``average="samples"`` of the sets
+    of the k best. Unlike for precision, missing predictions are not counted. Rows with neither predictions
+    nor true labels count as 0.
+
+    Parameters
+    ----------
+    y_true : {array-like, sparse matrix, sparse array} of shape (n_samples, n_labels)
+        True labels as an indicator matrix of 0 and 1.
+    y_pred : tuple (labels, scores) or {array-like, sparse matrix, sparse array}
+        Ranked pair or scores, see :func:`precision_at_k`.
+    k : int, default=5
+        Number of predictions that count. May exceed the number of labels.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative row weights of the mean.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, higher is better.
+
+    Raises
+    ------
+    TypeError
+        If `k` is not an integer.
+    ValueError
+        For the reasons given in :func:`precision_at_k`.
+
+    See Also
+    --------
+    sklearn_xmr.LabelSetClassifier : Sets of another size for each row.
+
+    Examples
+    --------
+    >>> from sklearn_xmr.metrics import f1_at_k
+    >>> y_true = [[1, 0, 1, 0], [0, 1, 0, 0]]
+    >>> y_score = [[0.9, 0.8, 0.7, 0.1], [0.2, 0.6, 0.1, 0.0]]
+    >>> round(f1_at_k(y_true, y_score, k=2), 4)
+    0.5833
+    """
+    ranking = rank_against_truth(y_true, y_pred, k, sample_weight)
+    n_named = (ranking.labels >= 0).sum(axis=1) + ranking.n_true
+    values = 2 * ranking.hits.sum(axis=1) / np.maximum(n_named, 1)
+    return float(np.average(values, weights=ranking.sample_weight))
+
+
 def ndcg_at_k(y_true, y_pred, *, k=5, sample_weight=None):
     """Compute the normalised discounted cumulative gain of the k best predictions.
 

@@ -154,21 +154,26 @@ class _TopKScorer:
         return request
 
 
-def predict_ranking(estimator, X, k, want_probabilities=False):
+def predict_ranking(estimator, X, k, want_probabilities=False, **parameters):
     """Ranked pair where the estimator can give it, otherwise its scores of all labels.
 
     These are probabilities if they are wanted and the estimator has them, else it is first asked for
-    ``decision_function``.
+    ``decision_function``. The parameters are those of ``predict_topk``.
     """
     estimator = unwrap(estimator)
     if hasattr(estimator, "predict_topk"):
-        return estimator.predict_topk(X, k=k)
+        return estimator.predict_topk(X, k=k, **parameters)
     # neither a search nor a Pipeline forwards predict_topk
     if hasattr(estimator, "best_estimator_"):
-        return predict_ranking(estimator.best_estimator_, X, k, want_probabilities)
+        return predict_ranking(estimator.best_estimator_, X, k, want_probabilities, **parameters)
     if isinstance(estimator, Pipeline):
         transformed = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return predict_ranking(estimator[-1], transformed, k, want_probabilities)
+        return predict_ranking(estimator[-1], transformed, k, want_probabilities, **parameters)
+    if parameters:
+        raise TypeError(
+            f"{', '.join(parameters)}: an estimator with predict_topk takes that, "
+            f"{type(estimator).__name__} has none."
+        )
     has_probabilities = hasattr(estimator, "predict_proba")
     if hasattr(estimator, "decision_function") and not (want_probabilities and has_probabilities):
         return estimator.decision_function(X)

@@ -73,7 +73,8 @@ def _check_scores(scores, name):
     if not sp.issparse(scores):
         scores = as_numbers(as_array(scores, name))
     if scores.ndim != 2:
-        raise ValueError(f"{name} must have shape (n_samples, n_labels), got shape {scores.shape}.")
+        hint = "; labels and scores go together as a tuple" if scores.ndim == 3 else ""
+        raise ValueError(f"{name} must have shape (n_samples, n_labels), got shape {scores.shape}{hint}.")
     if scores.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be numeric, got dtype {scores.dtype}.")
     dtype = np.result_type(scores.dtype, np.float32)

@@ -78,7 +78,7 @@ def check_label_matrix(Y, *, n_samples=None, input_name="y"):
     if wrong.size:
         raise ValueError(
             f"{input_name} must contain only 0 and 1, got the value {wrong[0]:g} "
-            f"({wrong.size} such entries)."
+            f"({wrong.size} such entries). If these are numbers of labels, {BINARIZER_HINT}."
         )
     return as_csr_array(
         sp.csr_array((np.ones(csr.nnz, np.float32), csr.indices, csr.indptr), shape=csr.shape)
@@ -333,9 +333,10 @@ def check_allowed_labels(labels, n_samples, n_labels):
 
     Parameters
     ----------
-    labels : array-like of int of shape (n_allowed,), or {array-like, sparse matrix} of shape \
-            (n_samples, n_labels)
-        Label numbers allowed for every row, or an indicator of the labels allowed for each row.
+    labels : array-like of int of shape (n_allowed,) or of bool of shape (n_labels,), or {array-like, \
+            sparse matrix} of shape (n_samples, n_labels)
+        Label numbers allowed for every row, or whether each label is; or an indicator of the labels allowed
+        for each row.
     n_samples, n_labels : int
 
     Returns
@@ -361,8 +362,13 @@ def check_allowed_labels(labels, n_samples, n_labels):
             "labels must be an array of label numbers (1-D) or an indicator (2-D), got "
             f"{'a sparse array of ' if sp.issparse(labels) else ''}{labels.ndim} dimension(s)."
         )
+    if labels.dtype == bool and labels.size == n_labels:
+        labels = np.flatnonzero(labels)
     if labels.size and labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got dtype {labels.dtype}.")
+        raise TypeError(
+            f"labels must be integers, or {n_labels} of bool, got shape {labels.shape} and dtype "
+            f"{labels.dtype}."
+        )
     labels = np.unique(labels)
     if labels.size and (labels[0] < 0 or labels[-1] >= n_labels):
         raise ValueError(

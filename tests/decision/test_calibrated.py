@@ -182,7 +182,7 @@ def test_levels_against_the_products_of_margins(data, ranker, overlapping):
 def test_cross_fitting(data):
     X, Y = data[0], data[1]
     ranker = XRLinearClassifier(indexer=INDEXER, random_state=0)
-    model = CalibratedXMRClassifier(ranker, cv=2).fit(X, Y)
+    model = CalibratedXMRClassifier(ranker, n_candidates=30, cv=2).fit(X, Y)
     folds = [np.arange(250), np.arange(250, 500)]
     pairs = []
     for train, test in (folds[::-1], folds):
@@ -441,7 +441,7 @@ def test_an_ensemble_has_the_same_probabilities_for_every_k():
     """Votes depend on how many labels the members are asked for."""
     X, Y = make_xmc_classification(1200, 400, 300, random_state=0)
     base = XRLinearClassifier(indexer=HierarchicalKMeans(branching_factor=4, max_leaf_size=20))
-    model = CalibratedXMRClassifier(XMREnsembleClassifier(base, random_state=0), cv=2)
+    model = CalibratedXMRClassifier(XMREnsembleClassifier(base, random_state=0), n_candidates=100, cv=2)
     model.fit(X[:600], Y[:600])
     labels, probabilities = model.predict_topk(X[600:], 100)
     few_labels, few_probabilities = model.predict_topk(X[600:], 5)
@@ -467,3 +467,44 @@ def test_splits_in_an_array(make):
     model = make(XRLinearClassifier(random_state=0), cv=splits).fit(X, Y)
     same = make(XRLinearClassifier(random_state=0), cv=list(splits)).fit(X, Y)
     assert (model.predict(X) != same.predict(X)).nnz == 0
+
+
+@pytest.mark.parametrize("scope", ["path", "levels"])
+def test_allowed_labels_and_beams_are_passed_on(data, ranker, scope):
+    model = CalibratedXMRClassifier(FrozenEstimator(ranker), scope=scope).fit(data[2], data[3])
+    X, allowed = data[4], [3, 8, 11, 20]
+    found, probabilities = model.predict_topk(X, k=4, labels=allowed, beam_width=50)
+    reached = ranker.predict_topk(X, k=4, labels=allowed, beam_width=50)[0]
+    np.testing.assert_array_equal(np.sort(found), np.sort(reached))
+    assert set(found.ravel()) <= {-1, *allowed}
+    every, every_probability = model.predict_topk(X, k=30, beam_width=50)
+    for row in range(20):
+        of = dict(zip(every[row], every_probability[row], strict=True))
+        for label, probability in zip(found[row], probabilities[row], strict=True):
+            assert label < 0 or probability == of[label]
+    mask = np.zeros((X.shape[0], 30), dtype=int)
+    mask[:, allowed] = 1
+    np.testing.assert_array_equal(model.predict_topk(X, k=4, labels=mask, beam_width=50)[0], found)
+    sets = LabelSetClassifier(FrozenEstimator(model)).fit(data[2], data[3])
+    np.testing.assert_array_equal(sets.predict_topk(X, k=4, labels=allowed, beam_width=50)[0], found)
+    narrow = model.predict_topk(X, k=4, beam_width=1)[0]
+    np.testing.assert_array_equal(np.sort(narrow), np.sort(ranker.predict_topk(X, k=4, beam_width=1)[0]))
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 30\), got 30"):
+        model.predict_topk(X, labels=[30])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'label'"):
+        model.predict_topk(X, label=[3])
+
+
+def test_probabilities_of_allowed_classes():
+    X, y = load_iris(return_X_y=True)
+    model = CalibratedXMRClassifier(XRLinearClassifier(random_state=0), cv=3).fit(X[::-1], y[::-1])
+    labels, probabilities = model.predict_topk(X, k=3, labels=[0, 2])
+    assert np.all(np.sort(labels) == [-1, 0, 2])
+    np.testing.assert_allclose(probabilities[:, :2].sum(axis=1), 1, rtol=1e-6)
+
+
+def test_estimators_without_a_ranking_have_no_masks():
+    X, y = load_iris(return_X_y=True)
+    model = LabelSetClassifier(LogisticRegression(max_iter=1000)).fit(X, y)
+    with pytest.raises(TypeError, match="labels: an estimator with predict_topk takes that, LogisticReg"):
+        model.predict_topk(X, labels=[0])

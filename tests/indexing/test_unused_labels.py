@@ -31,7 +31,7 @@ def widened(Y, n_labels):
     return sp.csr_array((Y.data, used[Y.indices], Y.indptr), shape=(Y.shape[0], n_labels)), used
 
 
-@pytest.mark.parametrize("n_labels", [N_USED + 1, 300, 70_000])
+@pytest.mark.parametrize("n_labels", [N_USED + 3, 300, 70_000])
 @pytest.mark.parametrize("name", INDEXERS)
 @pytest.mark.parametrize(
     "changes", [{}, {"propensity_power": 1, "relevance_norm": "l1"}], ids=["", "weighted"]
@@ -77,6 +77,8 @@ def test_structure(seed, n_used, n_levels, n_unused):
 
 
 def test_columns():
+    few = sp.csr_array(np.append(np.eye(20), np.zeros((20, 2)), axis=1))
+    assert labels_to_index(None, few) is None
     Y = sp.csr_array(np.array([[0, 1, 0, 1], [0, 0, 0, 1]], dtype=np.float32))
     used = labels_to_index(None, Y)
     assert used.tolist() == [1, 3]

@@ -186,7 +186,7 @@ def test_row_stays_as_it_is(fitted, dtype, writeable):
     [
         ({"label": 12}, ValueError, r"label must be in \[0, 12\), got 12"),
         ({"label": -1}, ValueError, r"label must be in \[0, 12\), got -1"),
-        ({"label": 1.5}, TypeError, "label must be an integer, got 1.5"),
+        ({"label": 1.5}, TypeError, "label must be an integer, an index into classes_, got 1.5"),
         ({"X": np.zeros((2, 40))}, ValueError, "X must be a single row, got 2"),
         ({"X": np.zeros((1, 3))}, ValueError, "features"),
         ({"beam_width": 0}, ValueError, "beam_width must be at least 1"),

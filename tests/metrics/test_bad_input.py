@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from sklearn_xmr.metrics import (
     coverage_at_k,
+    f1_at_k,
     ndcg_at_k,
     precision_at_k,
     propensity_scored_ndcg_at_k,
@@ -21,6 +22,7 @@ SCORES = np.where(LABELS >= 0, [3.0, 2.0, 1.0], -np.inf)
 METRICS = {
     "precision": precision_at_k,
     "recall": recall_at_k,
+    "f1": f1_at_k,
     "ndcg": ndcg_at_k,
     "coverage": coverage_at_k,
     "ps_precision": partial(propensity_scored_precision_at_k, propensities=np.full(5, 0.5)),

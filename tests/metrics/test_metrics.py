@@ -9,9 +9,11 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import metrics as reference
+from sklearn.metrics import f1_score
 
 from sklearn_xmr.metrics import (
     coverage_at_k,
+    f1_at_k,
     ndcg_at_k,
     precision_at_k,
     propensity_scored_ndcg_at_k,
@@ -30,6 +32,7 @@ PROPENSITIES = np.array([0.5, 0.25, 0.2, 1.0, 0.1])
 METRICS = {
     "precision": precision_at_k,
     "recall": recall_at_k,
+    "f1": f1_at_k,
     "ndcg": ndcg_at_k,
     "coverage": coverage_at_k,
     "ps_precision": partial(propensity_scored_precision_at_k, propensities=PROPENSITIES),
@@ -51,6 +54,8 @@ def metric(request):
         ("precision", 10, (2 / 10 + 1 / 10) / 4),
         ("recall", 1, (1 / 3) / 4),
         ("recall", 3, (2 / 3 + 1) / 4),
+        ("f1", 1, (2 / 4) / 4),
+        ("f1", 3, (4 / 6 + 2 / 3) / 4),
         ("ndcg", 1, 1 / 4),
         ("ndcg", 3, ((1 + D3) / (1 + D2 + D3) + D2) / 4),
         ("coverage", 1, 1 / 5),
@@ -101,6 +106,7 @@ def test_agree_with_plain_loops(problem, k):
     for ours, theirs in [
         (precision_at_k, reference.precision),
         (recall_at_k, reference.recall),
+        (f1_at_k, reference.f1),
         (ndcg_at_k, reference.ndcg),
         (partial(propensity_scored_precision_at_k, propensities=propensities),
          partial(reference.ps_precision, propensities=propensities)),
@@ -121,6 +127,7 @@ def test_between_zero_and_what_the_truth_itself_reaches(problem, k):
     oracle = np.where(y_true == 1, 1 / propensities, 0)
     for metric in [
         recall_at_k,
+        f1_at_k,
         precision_at_k,
         ndcg_at_k,
         partial(propensity_scored_precision_at_k, propensities=propensities),
@@ -214,7 +221,7 @@ def test_no_true_labels_at_all(metric):
 
 @pytest.mark.parametrize("name", [name for name in METRICS if name != "coverage"])
 def test_weights_stand_for_repeated_rows(name):
-    weights = [2, 1, 0, 3]
+    weights = [3, 1, 0, 2]
     repeated = np.repeat(np.arange(4), weights)
     expected = METRICS[name](Y_TRUE[repeated], (LABELS[repeated], SCORES[repeated]), k=3)
     weighted = METRICS[name](Y_TRUE, (LABELS, SCORES), k=3, sample_weight=weights)
@@ -232,3 +239,16 @@ def test_large_label_spaces_stay_sparse():
                           shape=(n_samples, n_labels))  # fmt: skip
     assert precision_at_k(y_true, (labels, np.zeros(labels.shape)), k=5) == pytest.approx(2 / 5)
     assert ndcg_at_k(y_true, (labels, np.zeros(labels.shape)), k=1) == 1
+
+
+def test_f1_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    y_true = (rng.random((60, 9)) < 0.3).astype(int)
+    scores = np.where(rng.random((60, 9)) < 0.5, rng.random((60, 9)), -np.inf)
+    for k in (1, 3, 20):
+        labels, _ = topk(scores, k)
+        sets = np.zeros_like(y_true)
+        for row, best in enumerate(labels):
+            sets[row, best[best >= 0]] = 1
+        expected = f1_score(y_true, sets, average="samples", zero_division=0)
+        assert f1_at_k(y_true, scores, k=k) == pytest.approx(expected, rel=1e-12)

@@ -248,7 +248,7 @@ def test_parameters_that_came_later_have_their_defaults(model):
 
 @pytest.mark.parametrize(
     ("wrapper", "default"),
-    [(XMREnsembleClassifier, 20), (CalibratedXMRClassifier, 100), (LabelSetClassifier, 50)],
+    [(XMREnsembleClassifier, 20), (CalibratedXMRClassifier, 20), (LabelSetClassifier, 50)],
 )
 def test_wrappers_have_such_defaults_too(wrapper, default):
     old = wrapper(XRLinearClassifier(), n_candidates=7)

@@ -342,7 +342,8 @@ def test_tiny_problems_take_fewer_of_the_slow_passes(monkeypatch):
     X, Y = random_problem(80, 30, 20)
     monkeypatch.setattr("sklearn_xmr.ranking._linear_ranker.TINY_MAX_ITER", 70)
     for loss, passes in (("squared_hinge", 70), ("log_loss", 7)):
-        assert fit(X, [flat_problem(80, Y)], loss=loss, tol="auto", max_iter=2)[1] == passes
+        assert fit(X, [flat_problem(80, Y)], loss=loss, tol="auto", max_iter="auto")[1] == passes
+        assert fit(X, [flat_problem(80, Y)], loss=loss, tol="auto", max_iter=2)[1] == 2
 
 
 def test_nonzeros_beyond_int32_are_counted():

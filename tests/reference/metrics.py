@@ -29,6 +29,14 @@ def recall(truth, ranked, k, weights):
     return _weighted_mean(values, weights)
 
 
+def f1(truth, ranked, k, weights):
+    values = []
+    for true, row in zip(truth, ranked, strict=True):
+        n_named = len(row[:k]) + len(true)
+        values.append(2 * sum(label in true for label in row[:k]) / n_named if n_named else 0)
+    return _weighted_mean(values, weights)
+
+
 def _dcg(gains):
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
 
