@@ -39,7 +39,8 @@ def read_xmc_stream(stream, name, *, dtype=np.float32):
     if len(header) != 3 or not all(field.isdigit() for field in header):
         raise ValueError(
             f"{name}, line 1: the header must be three non-negative integers, "
-            f"n_samples n_features n_labels, got {_text(b' '.join(header))}."
+            f"n_samples n_features n_labels, got {_text(b' '.join(header))}. Files with labels and "
+            "features apart, and compressed ones other than .gz, are not read."
         )
     if max(map(len, header)) > 16 or max(map(int, header)) >= _MAX_EXACT:
         raise ValueError(f"{name}, line 1: the header must hold numbers below {_MAX_EXACT}.")

@@ -114,6 +114,7 @@ def test_labels_without_features_and_stored_zeros(write):
         ("2 4\n0 0:1\n0 0:1\n", "line 1: the header"),
         ("1 4 2.0\n0 0:1\n", "line 1: the header"),
         ("-1 4 2\n", "line 1: the header"),
+        ("2 3\n0:1\n1:1\n", "got .2 3.. Files with labels and features apart, .* are not read"),
         ("1 9007199254740992 2\n 0:1\n", "line 1: the header must hold numbers below"),
         ("3 4 3\n0 0:1\n0 0:1\n", "header says 3 rows, but the file ends after line 3 with 2"),
         ("1 4 3\n0 0:1\n\n0 0:1\n", "line 4: more rows"),
