@@ -794,7 +794,7 @@ def test_stored_zeros_of_X_change_nothing():
 
 
 @pytest.mark.parametrize(
-    "missing", [None, np.nan, pd.NA, np.datetime64("NaT")], ids=["None", "nan", "NA", "NaT"]
+    "missing", [None, np.nan, pd.NA, np.datetime64("NaT", "s")], ids=["None", "nan", "NA", "NaT"]
 )
 def test_missing_classes_are_refused(missing):
     X = np.eye(4)

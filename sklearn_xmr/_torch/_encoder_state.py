@@ -100,7 +100,7 @@ def state_of(model, tokenizer):
         "model_class": _portable(model),
         "tokenizer_class": _portable(tokenizer),
         "buffers": {
-            name: tensor.cpu().numpy() for name, tensor in model.named_buffers() if name not in stored
+            name: tensor.cpu().clone() for name, tensor in model.named_buffers() if name not in stored
         },
         "frozen": [name for name, weights in model.named_parameters() if not weights.requires_grad],
     }
@@ -121,11 +121,11 @@ def restored(state):
             path.write_bytes(content)
         model = read_model(_class_of(state["model_class"], AutoModel), folder, **settings)
         tokenizer = _class_of(state["tokenizer_class"], AutoTokenizer).from_pretrained(folder, **settings)
-    for name, array in state["buffers"].items():  # those of no file
+    for name, tensor in state["buffers"].items():  # those of no file
         parent, _, leaf = name.rpartition(".")
         buffers = model.get_submodule(parent)._buffers
         if leaf in buffers:  # others are made while computing
-            buffers[leaf] = torch.tensor(array)
+            buffers[leaf] = tensor
     for name in state["frozen"]:
         model.get_parameter(name).requires_grad_(False)
     if "tokenizer.json" in files and hasattr(tokenizer, "_tokenizer"):
