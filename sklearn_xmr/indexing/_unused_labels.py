@@ -35,7 +35,7 @@ def labels_to_index(indexer, Y):
     base = indexer.base_indexer if type(indexer) is OverlappingIndexer else indexer
     if base is not None and type(base) is not HierarchicalKMeans:
         return None
-    used = np.unique(Y.indices)
+    used = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))
     return None if Y.shape[1] <= used.size * (1 + FEW) else used
 
 

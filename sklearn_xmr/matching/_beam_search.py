@@ -1,5 +1,7 @@
 """Beam search over the trained levels of a label tree."""
 
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -33,10 +35,7 @@ class BeamSearch:
         self.widest = max(tree.n_nodes[: len(weights) + 1])
         reaches_labels = len(weights) == tree.n_levels and not report_slots
         self.max_copies = int(np.bincount(tree.slot_labels).max()) if reaches_labels else 1
-        # of each parent in the last level, ascending; others have no rows, and are never reached
-        last = weights[-1]
-        trained_before = np.append(0, np.cumsum(last.intercepts > -np.inf))
-        self._n_trained = np.sort(np.diff(trained_before[last.child_ptr]))
+        self._last = weights[-1]
         self.levels = [
             LevelKernel(level, tree.slot_labels if reaches_labels and t == len(weights) - 1 else None)
             for t, level in enumerate(weights)
@@ -90,6 +89,15 @@ class BeamSearch:
     def max_reached(self, beam_width):
         """Upper bound of the number of labels that a search can reach."""
         return int(self._n_trained[-beam_width:].sum())
+
+    @cached_property
+    def _n_trained(self):
+        """Children with rows of each lowest parent, ascending: no others are ever reached.
+
+        Not made before it is needed: a mapped model would be read for it.
+        """
+        trained_before = np.append(0, np.cumsum(self._last.intercepts > -np.inf))
+        return np.sort(np.diff(trained_before[self._last.child_ptr]))
 
 
 def topk_to_csr(labels, scores, n_labels):
