@@ -152,7 +152,9 @@ class BaseXMRClassifier(
 
         seen = BaseEstimator()
         validate_data(seen, X_in, skip_check_array=True)
-        learned = {
+        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        state = {
+            **kept,
             **vars(seen),  # n_features_in_, and feature_names_in_ where X has names
             "classes_": classes,
             "tree_": tree,
@@ -165,8 +167,7 @@ class BaseXMRClassifier(
 
         # Nothing is set before this line, so a failed fit leaves an earlier model as it was; and then all
         # at once, so that an interruption, or a prediction in another thread, finds one model.
-        vars(self).pop("feature_names_in_", None)
-        vars(self).update(learned)
+        self.__dict__ = state
         progress.finish()
         return self
 
@@ -185,7 +186,9 @@ class BaseXMRClassifier(
                     )
                 with step("embed labels") as note:
                     Z = self._embed_labels(X, Y, sample_weight, seed)
-                    Z = Z if used is None else take_rows(Z, used)
+                    if used is not None:
+                        check_sparse_structure(Z, "label_embedding: its output")
+                        Z = take_rows(Z.tocsr() if sp.issparse(Z) else Z, used)
                     note("%d labels by %d dimensions", *np.shape(Z))
                 with step("index labels") as note:
                     if type(indexer) is HierarchicalKMeans:  # not a subclass, whose fit may differ

@@ -1,7 +1,6 @@
 """XMREnsembleClassifier: several rankers vote."""
 
 import reprlib
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -24,7 +23,7 @@ from sklearn_xmr.utils._sklearn_private import (
     validate_estimator_params,
 )
 from sklearn_xmr.utils._targets import encode_targets, share_of_hits
-from sklearn_xmr.utils._validation import MAX_INT32, check_feature_names, check_positive_int
+from sklearn_xmr.utils._validation import MAX_INT32, check_feature_names, check_positive_int, to_read_again
 from sklearn_xmr.utils._votes import VOTINGS, count_votes
 
 
@@ -146,7 +145,7 @@ class XMREnsembleClassifier(
             If an estimator of a sequence has no ``predict_topk``.
         """
         validate_estimator_params(self)
-        X = _for_all(X)
+        X = to_read_again(X)  # by every estimator
         check_feature_names(X)
         members = self._seeded_members()
         weights = {"sample_weight": sample_weight, "relevance": relevance}
@@ -278,7 +277,7 @@ class XMREnsembleClassifier(
 
     def _votes(self, X, k, **parameters):
         check_is_fitted(self)
-        X = _for_all(X)
+        X = to_read_again(X)
         n_labels = self.classes_.size
         n_candidates = min(max(k, check_positive_int(self.n_candidates, "n_candidates")), n_labels)
         calls = [member.predict_topk for member in self.estimators_]
@@ -310,11 +309,6 @@ class XMREnsembleClassifier(
         tags.input_tags = get_tags(XRLinearClassifier() if member is None else member).input_tags
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _for_all(X):
-    """X such that every estimator can read it: the first would use up a generator of texts."""
-    return list(X) if isinstance(X, Iterator) else X
 
 
 def _bounded(n_threads, call, *arguments, **keywords):

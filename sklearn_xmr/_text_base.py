@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_xmr._text_targets import TextTargets
 from sklearn_xmr._xr_linear import XRLinearClassifier
 from sklearn_xmr.indexing import HierarchicalKMeans, OverlappingIndexer
-from sklearn_xmr.indexing._unused_labels import add_unused, labels_to_index
+from sklearn_xmr.indexing._unused_labels import labels_to_index
 from sklearn_xmr.utils._doc_link import DocLinkMixin
 from sklearn_xmr.utils._features import join_features
 from sklearn_xmr.utils._fit_progress import progress_log, quiet_step
@@ -170,6 +170,10 @@ class BaseTextXMRClassifier(
             state["encoder"] = PairWithCode(self.encoder)
         return state
 
+    def __setstate__(self, state):
+        state = {**state, "encoder": getattr(state["encoder"], "pair", state["encoder"])}  # of copy.copy
+        super().__setstate__(state)
+
     def _shared_parameters(self):
         """Parameters that all of several processes go by.
 
@@ -213,6 +217,8 @@ class BaseTextXMRClassifier(
             if saved is not None:
                 seed = saved[1]["seed"]  # another one where random_state is not an int
                 log("going on from %s", checkpoint.path)
+        # the tree is for the fine-tuning alone, which labels without rows have nothing to teach
+        targets = targets.of_labels(labels_to_index(self.preliminary_indexer, targets.Y))
         # around all that takes long: it refuses a wrong number of layers
         with frozen_layers(encoder.model, self.n_frozen_layers):
             if saved is None:
@@ -249,12 +255,10 @@ class BaseTextXMRClassifier(
             indexer = HierarchicalKMeans(
                 branching_factor=PRELIMINARY_BRANCHING_FACTOR, max_leaf_size=PRELIMINARY_MAX_LEAF_SIZE
             )
-        used = labels_to_index(indexer, targets.Y)
         indexer = XRLinearClassifier(indexer=indexer)._fit_indexer(
-            Z, targets.Y, targets.row_weights, seed, quiet_step, used
+            Z, targets.Y, targets.row_weights, seed, quiet_step
         )
-        tree = getattr(indexer, "tree_", indexer)
-        return tree if used is None else add_unused(tree, used, targets.Y.shape[1])
+        return getattr(indexer, "tree_", indexer)
 
     def _unfitted_ranker(self):
         return default_ranker() if self.ranker is None else self.ranker

@@ -1,9 +1,11 @@
 """What a fit on texts learns, and how much each row and label of it counts."""
 
+import copy
 import inspect
 
 import numpy as np
 
+from sklearn_xmr.indexing._unused_labels import columns_of
 from sklearn_xmr.ranking._relevance import check_relevance
 from sklearn_xmr.utils._sklearn_private import check_sample_weight
 from sklearn_xmr.utils._targets import encode_targets, rows_that_count
@@ -58,3 +60,11 @@ class TextTargets:
                 f"ranker must have a fit(X, y{''.join(f', {name}=' for name in self.given)}), {ranker!r} "
                 f"has none: {error}."
             ) from error
+
+    def of_labels(self, used):
+        """The same without labels that no row has; `used` are the others, or None for all."""
+        if used is None:
+            return self
+        targets = copy.copy(self)
+        targets.Y, targets.relevance = columns_of(self.Y, used), columns_of(self.relevance, used)
+        return targets

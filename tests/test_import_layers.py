@@ -40,7 +40,7 @@ ALLOWED: dict[str, set] = {
     "_xr_linear": {"utils", "_base", "ranking", "inspection"},
     "_ensemble": {"utils", "_xr_linear", "metrics"},
     "_fine_tuning": {"utils", "_label_tree", "matching", "ranking", "_xr_linear", "_torch"},
-    "_text_targets": {"utils", "ranking"},
+    "_text_targets": {"utils", "indexing", "ranking"},
     "_text_base": {"utils", "indexing", "_xr_linear", "_text_targets", "_fine_tuning", "_torch"},
     "_xr_transformer": {"utils", "matching", "_text_base"},
 }

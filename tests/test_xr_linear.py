@@ -1133,7 +1133,7 @@ def test_arrays_that_are_not_aligned(problem):
 def test_interrupted_anywhere_a_fit_leaves_one_model(problem):
     """Ctrl-C before every line of `fit` after the training, as a trace function sees them."""
     X, Y = problem
-    narrow, wide = (X[:, :3], Y[:, :5]), (X, Y)
+    narrow, wide = (pd.DataFrame(X[:, :3].toarray()).add_prefix("x"), Y[:, :5]), (X, Y)
     model = classifier(random_state=0)
     answers = [model.fit(*data).predict_topk(data[0]) for data in (narrow, wide)]
     seen = 0
@@ -1160,6 +1160,7 @@ def test_interrupted_anywhere_a_fit_leaves_one_model(problem):
         finally:
             sys.settrace(None)
         is_new = model.n_features_in_ == X.shape[1]
+        assert hasattr(model, "feature_names_in_") != is_new
         found = model.predict_topk((wide if is_new else narrow)[0])
         np.testing.assert_array_equal(found[0], answers[is_new][0])
         np.testing.assert_array_equal(found[1], answers[is_new][1])

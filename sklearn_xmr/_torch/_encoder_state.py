@@ -76,10 +76,10 @@ class PairWithCode:
     """
 
     def __init__(self, pair):
-        self._pair = pair
+        self.pair = pair
 
     def __reduce__(self):
-        return restored, (state_of(*self._pair),)
+        return restored, (state_of(*self.pair),)
 
 
 def state_of(model, tokenizer):

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_xmr.decision._base import BaseDecisionClassifier, rank
-from sklearn_xmr.decision._calibrators import fit_calibrator, score_to_logit
+from sklearn_xmr.decision._calibrators import calibrated, fit_calibrator, score_to_logit
 from sklearn_xmr.decision._candidates import gather_candidates
 from sklearn_xmr.decision._level_margins import gather_margins, rank_by_levels
 from sklearn_xmr.matching._beam_search import topk_to_csr
@@ -175,7 +175,7 @@ class CalibratedXMRClassifier(BaseDecisionClassifier):
             labels, scores = rank(self.estimator_, X, k, want_probabilities=True, **parameters)
             probabilities = np.full(labels.shape, -np.inf)
             found = labels >= 0
-            probabilities[found] = self.calibrators_[0].predict(score_to_logit(scores[found]))
+            probabilities[found] = calibrated(self.calibrators_[0], score_to_logit(scores[found]))
         return labels, _open_interval(probabilities)
 
     def _n_candidates(self):

@@ -5,6 +5,11 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 
+def calibrated(calibrator, scores):
+    """Probabilities of scores, of which there may be none."""
+    return calibrator.predict(scores) if scores.size else np.empty(0)
+
+
 class PlattScaling:
     """P(y = 1 | s) = 1 / (1 + exp(-(slope s + offset))), by Newton's method with backtracking.
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_xmr.decision._calibrators import calibrated
 from sklearn_xmr.matching._beam_search import BeamSearch
 from sklearn_xmr.ranking._score_transform import MARGIN
 from sklearn_xmr.utils._sparse_entries import contains_entries
@@ -120,7 +121,7 @@ def rank_by_levels(classifier, X, k, calibrators, beam_width=None, labels=None):
             above = rows.astype(np.int64) * tree.n_nodes[t] + tree.parent_of(t + 1)[nodes]
             order = np.argsort(keys)
             place = order[np.searchsorted(keys, above, sorter=order)]
-            factors = np.maximum(calibrators[t].predict(margins), np.finfo(np.float64).tiny)
+            factors = np.maximum(calibrated(calibrators[t], margins), np.finfo(np.float64).tiny)
             log_scores = log_scores[place] + np.log(factors)
             sums = sums[place] + margins
             keys = rows.astype(np.int64) * tree.n_nodes[t + 1] + nodes

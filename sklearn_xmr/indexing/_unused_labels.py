@@ -49,7 +49,8 @@ def columns_of(Y, used):
 def add_unused(tree, used, n_labels):
     """Add the other labels to a tree, in nodes of their own behind those of each level.
 
-    These are as few as can be without that children take more bytes to number.
+    These are as few as can be without that children take more bytes to number. A root of labels gets a
+    level in between, unless it holds them all that way: its children are looked at for every row.
 
     Parameters
     ----------
@@ -62,21 +63,27 @@ def add_unused(tree, used, n_labels):
     -------
     tree : LabelTree
     """
-    unused = np.setdiff1d(np.arange(n_labels), used)
-    child_ptr, n_children = [], unused.size
-    for ptr in tree.child_ptr[:0:-1]:
+    is_used = np.zeros(n_labels, dtype=bool)
+    is_used[used] = True
+    unused = np.flatnonzero(~is_used)
+    old_ptr, child_ptr, n_children = list(tree.child_ptr), [], unused.size
+    if tree.n_levels == 1 and tree.n_nodes[1] + n_children > BYTE:
+        old_ptr.insert(0, np.array([0, 1]))
+    for ptr in old_ptr[:0:-1]:
         widest = np.diff(ptr).max()
         capacity = BYTE if widest <= BYTE else max(widest, TWO_BYTES)
         n_nodes = -(-n_children // capacity)
         ends = np.minimum(capacity * np.arange(1, n_nodes + 1), n_children)
         child_ptr.insert(0, np.concatenate([ptr, ptr[-1] + ends]))
         n_children = n_nodes
-    child_ptr.insert(0, tree.child_ptr[0] + [0, n_children])
+    child_ptr.insert(0, old_ptr[0] + [0, n_children])
     return LabelTree(child_ptr, np.concatenate([used[tree.slot_labels], unused]))
 
 
 def add_columns(positives, tree):
-    """Positives of each level with the columns of nodes that `add_unused` added."""
+    """Positives of each level with the columns of nodes, and the level, that `add_unused` added."""
+    if len(positives) <= tree.n_levels:
+        positives = [positives[0], *positives]  # all rows with labels are those of the one node with rows
     return [
         sp.csr_array((level.data, level.indices, level.indptr), shape=(level.shape[0], n_nodes))
         for level, n_nodes in zip(positives, tree.n_nodes, strict=True)

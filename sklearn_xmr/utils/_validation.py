@@ -2,7 +2,7 @@
 
 import numbers
 import reprlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 import numpy as np
 import scipy.sparse as sp
@@ -94,7 +94,7 @@ def as_numbers(array):
         return array
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return array
 
 
@@ -262,6 +262,11 @@ def check_positive_ints(values, name):
     if not values:
         raise ValueError(f"{name} must hold at least one integer, got none.")
     return values
+
+
+def to_read_again(X):
+    """X, or the list of what an iterator gives, such as a generator of texts, which gives it once."""
+    return list(X) if isinstance(X, Iterator) else X
 
 
 def as_kernel_csr(X):

@@ -244,6 +244,22 @@ def test_refuses_unknown_content(server, tmp_path, content, message):
         fetch_xmc(url, sha256=sha256, data_home=tmp_path)
 
 
+def test_tar_without_compression(server, tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(make_tar(pecos_files("t")))) as packed:
+        with tarfile.open(fileobj=buffer, mode="w") as plain:
+            for member in packed:
+                plain.addfile(member, packed.extractfile(member))
+    url, sha256 = server.add("/toy.tar", buffer.getvalue())
+    assert_array_equal(fetch_xmc(url, sha256=sha256, data_home=tmp_path).X_train.toarray(), X.toarray())
+
+
+def test_refuses_archives_cut_short(server, tmp_path):
+    url, sha256 = server.add("/toy.tar.gz", make_tar({"train.txt": bytes(1000), "test.txt": b""})[:-20])
+    with pytest.raises(ValueError, match=r"toy\.tar\.gz cannot be read"):
+        fetch_xmc(url, sha256=sha256, data_home=tmp_path)
+
+
 @pytest.mark.parametrize("sha256", [None, "abc", "g" * 64, "0" * 63])
 def test_refuses_what_is_no_checksum(tmp_path, sha256):
     with pytest.raises(ValueError, match="sha256 must be 64 hexadecimal digits"):
@@ -359,6 +375,7 @@ def outside():
         ("t/X.trn.npz", npz_bytes(outside()), r"X\.trn\.npz must have column indices in \[0, 3\), got 77"),
         ("t/X.tst.npz", npz_bytes(X * np.nan), r"X\.tst\.npz must hold finite values, got NaN"),
         ("Y.trn.npz", b"garbage", r"Y\.trn\.npz must be a matrix of scipy\.sparse\.save_npz"),
+        ("t/X.trn.npz", npz_bytes(X * 1j), r"X\.trn\.npz must be .*save_npz: dtype complex64"),
         ("Y.trn.npz", npz_bytes(2 * Y), r"Y\.trn\.npz must contain only 0 and 1"),
         ("t/X.trn.npz", npz_bytes(X)[:-40], r"X\.trn\.npz must be a matrix of scipy\.sparse\.save_npz"),
         ("X.trn.txt", b"\xff\n\n", r"X\.trn\.txt must be UTF-8"),

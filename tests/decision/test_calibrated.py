@@ -508,3 +508,10 @@ def test_estimators_without_a_ranking_have_no_masks():
     model = LabelSetClassifier(LogisticRegression(max_iter=1000)).fit(X, y)
     with pytest.raises(TypeError, match="labels: an estimator with predict_topk takes that, LogisticReg"):
         model.predict_topk(X, labels=[0])
+
+
+@pytest.mark.parametrize(("scope", "method"), WAYS)
+def test_no_label_that_is_allowed_is_reached(data, ranker, scope, method):
+    model = CalibratedXMRClassifier(FrozenEstimator(ranker), scope=scope, method=method)
+    labels, probabilities = model.fit(data[2], data[3]).predict_topk(data[4][:1], k=2, labels=[])
+    assert labels.tolist() == [[-1, -1]] and probabilities.tolist() == [[-np.inf, -np.inf]]

@@ -1,4 +1,4 @@
-"""Labels without rows change nothing for the others."""
+"""Labels without rows, where they are many, change nothing for the others."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from _data import random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_xmr import HierarchicalKMeans, LabelTree, OverlappingIndexer, XRLinearClassifier
+from sklearn_xmr import PIFA, HierarchicalKMeans, LabelTree, OverlappingIndexer, XRLinearClassifier
 from sklearn_xmr.indexing._unused_labels import add_unused, columns_of, labels_to_index
 from sklearn_xmr.inspection import describe_tree
 from sklearn_xmr.ranking._chunked_weights import slot_dtype
@@ -45,14 +45,19 @@ def test_same_answers_as_without_them(problem, n_labels, name, changes):
     dense, n_levels, dtypes = model.decision_function(X).toarray(), model.tree_.n_levels, slots(model)
     found, found_scores = model.fit(X, wide).predict_topk(X, k=7)
     np.testing.assert_array_equal(found, np.where(labels >= 0, used[labels], -1))
-    np.testing.assert_array_equal(found_scores, scores)
     reached = model.decision_function(X)
-    assert reached.shape == (X.shape[0], n_labels)
-    np.testing.assert_array_equal(reached[:, used].toarray(), dense)
-    assert reached.nnz == np.count_nonzero(dense)
-    assert model.tree_.n_levels == n_levels
-    if n_levels > 1:  # else the root is the leaf
-        assert slots(model)[-1] == dtypes[-1]
+    assert reached.shape == (X.shape[0], n_labels) and reached.nnz == np.count_nonzero(dense)
+    if model.tree_.n_levels == n_levels:
+        np.testing.assert_array_equal(found_scores, scores)
+        np.testing.assert_array_equal(reached[:, used].toarray(), dense)
+        if n_levels > 1:  # else the root is the leaf
+            assert slots(model)[-1] == dtypes[-1]
+    else:  # one factor for all labels of a row
+        assert n_levels == 1 and n_labels > 256 and model.tree_.n_levels == 2
+        factors = found_scores[:, :1] / scores[:, :1]
+        assert np.all((factors > 0.5) & (factors <= 1))
+        np.testing.assert_allclose(found_scores, factors * scores, rtol=1e-4)
+        assert slots(model)[-1] == np.uint8
 
 
 def slots(model):
@@ -67,13 +72,14 @@ def test_structure(seed, n_used, n_levels, n_unused):
     tree = LabelTree.from_paths(paths) if n_levels > 1 else LabelTree.flat(n_used)
     used = np.sort(rng.choice(n_used + n_unused, n_used, replace=False))
     wide = add_unused(tree, used, n_used + n_unused)
-    assert wide.n_labels == n_used + n_unused and wide.n_levels == tree.n_levels
+    assert wide.n_labels == n_used + n_unused
+    above = [0] * (wide.n_levels - tree.n_levels)
+    assert len(above) == (n_levels == 1 and wide.n_labels > 256)
     for number, label in enumerate(used):
-        assert wide.path(label) == tree.path(number)
-    for level, (ptr, wide_ptr) in enumerate(zip(tree.child_ptr, wide.child_ptr, strict=True)):
-        if level:  # the root takes what is left
-            np.testing.assert_array_equal(wide_ptr[: ptr.size], ptr)
-            assert slot_dtype(wide_ptr) == slot_dtype(ptr)
+        assert wide.path(label) == [tuple(above) + path for path in tree.path(number)]
+    for ptr, wide_ptr in zip(tree.child_ptr[::-1], wide.child_ptr[:0:-1], strict=False):
+        np.testing.assert_array_equal(wide_ptr[: ptr.size], ptr)
+        assert slot_dtype(wide_ptr) == slot_dtype(ptr)
 
 
 def test_columns():
@@ -84,6 +90,18 @@ def test_columns():
     assert used.tolist() == [1, 3]
     assert columns_of(Y, used).toarray().tolist() == [[1, 1], [0, 1]]
     assert labels_to_index(HierarchicalKMeans(), columns_of(Y, used)) is None
+
+
+@pytest.mark.parametrize("container", [sp.coo_array, sp.bsr_array, np.asarray])
+def test_embeddings_in_any_container(problem, container):
+    X, Y = problem
+    wide, _ = widened(Y, 300)
+    Z = PIFA().fit_transform(X, wide)
+    models = [
+        XRLinearClassifier(label_embedding=embedding, indexer=HierarchicalKMeans(2, 3), random_state=0)
+        for embedding in (Z, Z.toarray() if container is np.asarray else container(Z))
+    ]
+    assert models[0].fit(X, wide).tree_ == models[1].fit(X, wide).tree_
 
 
 class Numbered(HierarchicalKMeans):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from _data import random_problem
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
@@ -165,3 +166,13 @@ def test_bars_in_another_style(fitted, plt):
     left, right = display.precision_bars_[0], display.recall_bars_[0]
     assert left.get_width() == pytest.approx(0.2) and left.get_x() + 0.2 == pytest.approx(right.get_x())
     assert display.recall_bars_.get_label() == "mine"
+
+
+def test_reliability_of_a_generator(plt):
+    texts = [f"word{row % 7} word{row % 5}" for row in range(80)]
+    Y = np.eye(7, dtype=int)[np.arange(80) % 7]
+    model = make_pipeline(TfidfVectorizer(), XRLinearClassifier(loss="log_loss", random_state=0)).fit(
+        texts, Y
+    )
+    displays = [ReliabilityDisplay.from_estimator(model, X, Y, k=2) for X in (texts, iter(texts))]
+    assert displays[0].ece == displays[1].ece

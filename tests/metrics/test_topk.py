@@ -151,5 +151,6 @@ def test_nullable_columns_of_pandas():
     pair = np.array([[1], [2]]), pd.DataFrame([[0.9], [0.7]], dtype="Float64")
     assert precision_at_k([[0, 1, 0], [0, 0, 1]], pair, k=1) == 1
     missing = pd.DataFrame([[0.1, None]], dtype="Float64")
-    with pytest.raises(ValueError, match="scores must be numeric, got dtype object"):
-        topk(missing, 1)
+    for objects in (missing, np.array([[10**400, 1]], dtype=object)):
+        with pytest.raises(ValueError, match="scores must be numeric, got dtype object"):
+            topk(objects, 1)

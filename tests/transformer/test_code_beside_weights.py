@@ -1,5 +1,6 @@
 """Encoders whose class is of code that came with the weights (``trust_remote_code``)."""
 
+import copy
 import json
 import os
 import pickle
@@ -70,6 +71,7 @@ def test_by_name_no_code_is_run(folder_with_code, task):
 def test_pickles_are_read_in_another_process(pair_with_code, task, tmp_path):
     model = make(pair_with_code, fine_tuning="single").fit(task.texts, task.winners)
     assert clone(model).fit(task.texts, task.winners).transform(task.texts[:2]).shape == (2, 32)
+    assert copy.copy(model).fit(task.texts, task.winners).encoder is pair_with_code
     (tmp_path / "model.pickle").write_bytes(pickle.dumps((model, task.texts)))
     root = Path(__file__).parents[2]
     subprocess.run(

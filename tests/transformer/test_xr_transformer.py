@@ -17,7 +17,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from transformer.conftest import make
@@ -204,12 +206,12 @@ def test_answers_have_the_form_of_y(pair, task):
 
 
 def test_ranker_without_beam_width(pair, task):
-    ranker = LabelSetClassifier(XRLinearClassifier())
+    ranker = LabelSetClassifier(OneVsRestClassifier(LogisticRegression()), rule="top_k")
     Y = LabelBinarizer(sparse_output=True).fit_transform(task.winners)
     model = make(pair, ranker=ranker, fine_tuning=None).fit(task.texts[task.train], Y[task.train])
     labels, _ = model.predict_topk(task.texts[task.test], k=3)
     assert labels.shape == (task.test.size, 3)
-    with pytest.raises(TypeError, match="beam_width"):
+    with pytest.raises(TypeError, match="beam_width: an estimator with predict_topk takes that"):
         model.predict_topk(task.texts[task.test], beam_width=4)
 
 
@@ -697,3 +699,15 @@ def test_bad_texts(pair, task):
         model.predict_topk([])
     with pytest.raises(NotFittedError):
         make(pair).predict(["ada"])
+
+
+def test_labels_without_rows_are_not_trained_on(pair, task):
+    winners, columns = np.unique(task.winners, return_inverse=True)
+    Y = sp.csr_array(np.eye(winners.size, dtype=int)[columns])
+    used = np.arange(winners.size) * 40
+    wide = sp.csr_array((Y.data, used[Y.indices], Y.indptr), shape=(Y.shape[0], 2000))
+    few, many = (make(pair).fit(task.texts, labels) for labels in (Y, wide))
+    assert [level["n_nodes"] for level in many.history_] == [4, 12]
+    assert [level["losses"] for level in many.history_] == [level["losses"] for level in few.history_]
+    found, _ = many.predict_topk(task.texts, k=1)
+    np.testing.assert_array_equal(found, used[few.predict_topk(task.texts, k=1)[0]])

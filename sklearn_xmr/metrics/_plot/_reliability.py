@@ -8,7 +8,7 @@ from sklearn_xmr.metrics._scorer import label_probabilities, predict_ranking
 from sklearn_xmr.metrics._topk import topk
 from sklearn_xmr.utils._plotting import add_legend, check_axes, name_of_estimator
 from sklearn_xmr.utils._sparse_entries import contains_entries
-from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int
+from sklearn_xmr.utils._validation import check_label_matrix, check_positive_int, to_read_again
 
 
 class ReliabilityDisplay:
@@ -179,6 +179,7 @@ def _ranked_probabilities(estimator, X, k):
 
     Probabilities may be equal where ``predict_topk`` tells labels apart, and these are then what it says.
     """
+    X = to_read_again(X)
     ranking = predict_ranking(estimator, X, k, want_probabilities=True)
     if not isinstance(ranking, tuple):
         return topk(ranking, k)
