@@ -193,16 +193,11 @@ def is_clean_csr(X, n_columns):
         and X.shape[1] == n_columns
         and X.shape[0] > 0
         and X.indptr.size == X.shape[0] + 1
-        and _is_readable(X.indptr)
-        and _is_readable(X.data)
-        and _is_readable(X.indices)
+        and X.indptr.flags.c_contiguous
+        and X.data.flags.c_contiguous
+        and X.indices.flags.c_contiguous
         and is_clean(X.indptr, X.indices, X.data, n_columns)
     )
-
-
-def _is_readable(array):
-    flags = array.flags
-    return flags.c_contiguous and flags.aligned
 
 
 def as_kernel_array(array, dtype):
@@ -293,11 +288,12 @@ def as_kernel_csr(X):
         return indptr, columns[stored], X[stored].astype(np.float32, copy=False)
     if X.format != "csr":
         X = sp.csr_array(X)
-    return (
-        as_kernel_array(X.indptr, np.int64),
-        as_kernel_array(X.indices, np.int32),
-        as_kernel_array(X.data, np.float32),
-    )
+    indptr = np.ascontiguousarray(X.indptr, dtype=np.int64)
+    indices = np.ascontiguousarray(X.indices, dtype=np.int32)
+    data = np.ascontiguousarray(X.data, dtype=np.float32)
+    if not (indptr.flags.aligned and indices.flags.aligned and data.flags.aligned):
+        return indptr.copy(), indices.copy(), data.copy()
+    return indptr, indices, data
 
 
 def as_kernel_csc(Y):
