@@ -8,7 +8,7 @@ import numpy as np
 
 def is_clean(const int32_t[::1] indptr, const int32_t[::1] indices, const float[::1] data,
              int64_t n_columns):
-    """Whether pointers never fall, indices lie in [0, n_columns), values are finite, and all are aligned."""
+    """Whether pointers never fall, indices lie in [0, n_columns), values are finite, and all is aligned."""
     cdef int64_t i, n = indptr.shape[0], nnz = indices.shape[0]
     cdef bint clean = indptr[0] == 0 and indptr[n - 1] == nnz == data.shape[0]
     if clean and nnz > 0:  # each has numbers of four bytes
