@@ -267,19 +267,15 @@ def tree_of_checkpoint(tensors):
     Made anew it might be another one: embeddings, where it is made of these, are rounded otherwise by other
     numbers of processes.
     """
-    arrays = [tensors[name].numpy() for name in sorted(tensors, key=_level_of) if _level_of(name) >= 0]
-    return LabelTree(arrays, tensors["tree.slot_labels"].numpy())
+    n_levels = sum(name.startswith("tree.child_ptr.") for name in tensors)
+    child_ptr = [tensors[f"tree.child_ptr.{t}"].numpy() for t in range(n_levels)]
+    return LabelTree(child_ptr, tensors["tree.slot_labels"].numpy())
 
 
 def _arrays_of_tree(tree):
     """Copies, because torch takes no arrays that cannot be written to."""
     levels = {f"tree.child_ptr.{t}": ptr.copy() for t, ptr in enumerate(tree.child_ptr)}
     return {**levels, "tree.slot_labels": tree.slot_labels.copy()}
-
-
-def _level_of(name):
-    """Number of the level whose `child_ptr` has that name in a checkpoint, -1 for other names."""
-    return int(name.rpartition(".")[2]) if name.startswith("tree.child_ptr.") else -1
 
 
 def _arrays_of(matrix):

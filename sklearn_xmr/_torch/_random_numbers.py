@@ -20,22 +20,19 @@ def own_random_numbers(seed=0, device=CPU):
         Whose random numbers are used besides those of the CPU; other devices keep theirs, which
         `torch.manual_seed` would seed as well.
     """
-    backend = getattr(torch, device.type) if device.type != "cpu" else None
-    has_index = device.type != "mps"  # there is one at most
-    forked = [device] if backend is not None and has_index else []
-    kind = device.type if forked else "cuda"
-    with _lock, torch.random.fork_rng(forked, device_type=kind):
+    is_mps = device.type == "mps"  # of which fork_rng knows nothing
+    forked = [] if is_mps or device.type == "cpu" else [device]
+    with _lock, torch.random.fork_rng(forked, device_type=device.type if forked else "cuda"):
+        of_mps = torch.mps.get_rng_state() if is_mps else None
         torch.default_generator.manual_seed(seed)
-        if backend is None:
-            yield
-        elif has_index:
+        if is_mps:
+            torch.mps.manual_seed(seed)
+        elif forked:
+            backend = getattr(torch, device.type)
             with backend.device(device):
                 backend.manual_seed(seed)
+        try:
             yield
-        else:
-            before = backend.get_rng_state()
-            backend.manual_seed(seed)
-            try:
-                yield
-            finally:
-                backend.set_rng_state(before)
+        finally:
+            if is_mps:
+                torch.mps.set_rng_state(of_mps)

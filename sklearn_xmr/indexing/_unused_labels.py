@@ -10,9 +10,8 @@ import scipy.sparse as sp
 from sklearn_xmr._label_tree import LabelTree
 from sklearn_xmr.indexing._hierarchical_kmeans import HierarchicalKMeans
 from sklearn_xmr.indexing._overlapping import OverlappingIndexer
+from sklearn_xmr.utils._slots import most_children, slot_dtype
 
-#: Children of a node that the weights of its level number by one byte, and by two.
-BYTE, TWO_BYTES = 2**8, 2**16
 #: Labels without rows, per label with rows, that an indexer may put where it likes: a fold or a split for a
 #: test always lacks some, and nodes for these would only make trees differ.
 FEW = 0.1
@@ -50,7 +49,7 @@ def add_unused(tree, used, n_labels):
     """Add the other labels to a tree, in nodes of their own behind those of each level.
 
     These are as few as can be without that children take more bytes to number. A root of labels gets a
-    level in between, unless it holds them all that way: its children are looked at for every row.
+    level in between, unless one byte numbers them all: its children are looked at for every row.
 
     Parameters
     ----------
@@ -67,11 +66,10 @@ def add_unused(tree, used, n_labels):
     is_used[used] = True
     unused = np.flatnonzero(~is_used)
     old_ptr, child_ptr, n_children = list(tree.child_ptr), [], unused.size
-    if tree.n_levels == 1 and tree.n_nodes[1] + n_children > BYTE:
+    if tree.n_levels == 1 and tree.n_nodes[1] + n_children > most_children(np.uint8):
         old_ptr.insert(0, np.array([0, 1]))
     for ptr in old_ptr[:0:-1]:
-        widest = np.diff(ptr).max()
-        capacity = BYTE if widest <= BYTE else max(widest, TWO_BYTES)
+        capacity = most_children(slot_dtype(ptr))
         n_nodes = -(-n_children // capacity)
         ends = np.minimum(capacity * np.arange(1, n_nodes + 1), n_children)
         child_ptr.insert(0, np.concatenate([ptr, ptr[-1] + ends]))

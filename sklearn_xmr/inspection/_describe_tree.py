@@ -186,13 +186,17 @@ def describe_tree(
 
     nodes = []
 
+    def is_untrained(t, child):
+        return levels is not None and levels[t].intercepts[child] == -np.inf
+
     def visit(t, node, parent, first, last):
         """Describe a node whose slots are first, ..., last - 1, then its children."""
         children = range(*tree.child_ptr[t][node : node + 2]) if t < tree.n_levels else range(0)
         bounds = [_slot_range(tree, t + 1, child) for child in children] if t < depth else []
         n_below = [_count_distinct(tree, *slots) for slots in bounds]
-        untrained = [levels is not None and levels[t].intercepts[child] == -np.inf for child in children]
-        order = sorted(range(len(bounds)), key=lambda i: (untrained[i], -n_below[i], i))[:max_children]
+        order = sorted(range(len(bounds)), key=lambda i: (is_untrained(t, children[i]), -n_below[i], i))[
+            :max_children
+        ]
         names_its_labels = t == tree.n_levels - 1 and t == depth  # a leaf: its children are what it names
         below = _distinct(tree.slot_labels[first:last])
         top, top_weights = ([], []) if levels is None or t == 0 else _top(levels[t - 1], node, n_features)

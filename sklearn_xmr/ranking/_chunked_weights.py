@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from sklearn_xmr.ranking._chunked_weights_fast import arrange_level, list_rows
 from sklearn_xmr.utils._runs import positions_in_runs
+from sklearn_xmr.utils._slots import slot_dtype
 
 #: log2 of how many features a word may stand for: those of a bitmap first.
 WORD_SHIFTS = range(5, 17)
@@ -313,12 +314,6 @@ class LevelMatrices(Sequence):
     def __repr__(self):
         shapes = [(level.n_features, level.intercepts.size) for level in self._levels]
         return f"<{len(shapes)} csc_array of shapes {', '.join(map(str, shapes))}>"
-
-
-def slot_dtype(child_ptr):
-    """Smallest dtype that numbers the children of every node."""
-    max_fan_out = np.diff(child_ptr).max(initial=0)
-    return np.dtype(np.uint8 if max_fan_out <= 2**8 else np.uint16 if max_fan_out <= 2**16 else np.uint32)
 
 
 def _pointers(sizes):

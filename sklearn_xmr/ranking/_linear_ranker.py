@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, choose_value_dtype, slot_dtype
+from sklearn_xmr.ranking._chunked_weights import ChunkedWeights, choose_value_dtype
 from sklearn_xmr.ranking._dual_cd_fast import solve_label_tree
 from sklearn_xmr.utils._csr_fast import squared_row_norms
 from sklearn_xmr.utils._features import trailing_dense_columns
 from sklearn_xmr.utils._runs import positions_in_runs
+from sklearn_xmr.utils._slots import slot_dtype
 from sklearn_xmr.utils._threads import effective_n_threads
 from sklearn_xmr.utils._validation import MAX_INT32, as_kernel_array, as_kernel_csc, as_kernel_csr
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn_xmr import PIFA, HierarchicalKMeans, LabelTree, OverlappingIndexer, XRLinearClassifier
 from sklearn_xmr.indexing._unused_labels import add_unused, columns_of, labels_to_index
 from sklearn_xmr.inspection import describe_tree
-from sklearn_xmr.ranking._chunked_weights import slot_dtype
+from sklearn_xmr.utils._slots import slot_dtype
 
 N_USED = 24
 INDEXERS = {
